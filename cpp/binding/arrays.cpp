@@ -1,0 +1,209 @@
+#include "arrays.h"
+
+#include <cstring>
+
+namespace forwardpass {
+namespace {
+
+using py::detail::array_proxy;
+using py::detail::npy_api;
+
+constexpr int kContiguous = npy_api::NPY_ARRAY_C_CONTIGUOUS_;
+constexpr int kAligned = npy_api::NPY_ARRAY_ALIGNED_;
+constexpr int kWriteable = npy_api::NPY_ARRAY_WRITEABLE_;
+
+const npy_api& api() {
+  static const npy_api& instance = npy_api::get();
+  return instance;
+}
+
+PyObject* float32_descr() {
+  static PyObject* descr = py::dtype::of<float>().release().ptr();
+  return descr;
+}
+
+bool is_native_float32(PyObject* array) {
+  PyObject* descr = array_proxy(array)->descr;
+  if (descr == float32_descr()) return true;
+  const auto* fields = py::detail::array_descriptor_proxy(descr);
+  return fields->type_num == npy_api::NPY_FLOAT_ && (fields->byteorder == '=' ||
+                                                      fields->byteorder == '|');
+}
+
+std::string type_name(py::handle object) {
+  return py::str(py::type::handle_of(object).attr("__name__")).cast<std::string>();
+}
+
+std::string dtype_text(py::handle array) {
+  const py::object dtype = array.attr("dtype");
+  std::string name = py::str(dtype).cast<std::string>();
+  if (!dtype.attr("isnative").cast<bool>()) name = "byte-swapped " + name;
+  return name;
+}
+
+// An object that is not an ndarray but can become one without a guess: NumPy's scalars, tensors of
+// other libraries. Lists, numbers and strings are refused: their dtype would be a guess.
+py::object array_from(py::handle source, Where where) {
+  const bool plain = PyFloat_CheckExact(source.ptr()) || PyLong_Check(source.ptr()) ||
+                     PyUnicode_Check(source.ptr()) || PyBytes_Check(source.ptr());
+  if (!plain && py::hasattr(source, "__array__")) {
+    return py::module_::import("numpy").attr("asarray")(source);
+  }
+  if (!plain && py::hasattr(source, "__dlpack__")) {
+    return py::module_::import("numpy").attr("from_dlpack")(source);
+  }
+  throw_type(where, "must be a float32 array, got " + type_name(source) +
+                        "; convert it with np.asarray(" + where.argument +
+                        ", dtype=np.float32)");
+}
+
+[[noreturn]] void throw_dtype(py::handle array, Where where) {
+  const auto* proxy = array_proxy(array.ptr());
+  throw_type(where, "must be float32, got " + dtype_text(array) + " of shape " +
+                        shape_text(proxy->dimensions, proxy->nd) + "; cast it with " +
+                        where.argument + ".astype(np.float32)");
+}
+
+// [a, a + n) and [b, b + m), in floats.
+bool overlap(const float* a, py::ssize_t n, const float* b, py::ssize_t m) {
+  const auto pa = reinterpret_cast<uintptr_t>(a), pb = reinterpret_cast<uintptr_t>(b);
+  return pa < pb + static_cast<uintptr_t>(m) * sizeof(float) &&
+         pb < pa + static_cast<uintptr_t>(n) * sizeof(float);
+}
+
+}  // namespace
+
+std::string shape_text(const py::ssize_t* dims, int ndim) {
+  std::string text = "(";
+  for (int i = 0; i < ndim; ++i) text += (i ? ", " : "") + std::to_string(dims[i]);
+  return text + (ndim == 1 ? ",)" : ")");
+}
+
+void throw_value(Where where, const std::string& message) {
+  throw py::value_error(std::string(where.op) + "(): argument '" + where.argument + "' " + message);
+}
+
+void throw_type(Where where, const std::string& message) {
+  throw py::type_error(std::string(where.op) + "(): argument '" + where.argument + "' " + message);
+}
+
+py::ssize_t product(const py::ssize_t* dims, int ndim) {
+  py::ssize_t count = 1;
+  for (int i = 0; i < ndim; ++i) {
+    if (dims[i] == 0) return 0;
+  }
+  for (int i = 0; i < ndim; ++i) {
+    if (count > PY_SSIZE_T_MAX / static_cast<py::ssize_t>(sizeof(float)) / dims[i]) {
+      throw py::value_error("a result of shape " + shape_text(dims, ndim) + " is too large");
+    }
+    count *= dims[i];
+  }
+  return count;
+}
+
+py::object new_array(const py::ssize_t* dims, int ndim) {
+  product(dims, ndim);
+  Py_INCREF(float32_descr());
+  PyObject* array =
+      api().PyArray_NewFromDescr_(api().PyArray_Type_, float32_descr(), ndim,
+                                  const_cast<py::ssize_t*>(dims), nullptr, nullptr, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(array);
+}
+
+float* array_data(py::handle array) {
+  return reinterpret_cast<float*>(array_proxy(array.ptr())->data);
+}
+
+Input::Input(py::handle source, Where where) {
+  PyObject* object = source.ptr();
+  if (api().PyArray_Check_(object) && is_native_float32(object) &&
+      (array_proxy(object)->flags & (kContiguous | kAligned)) == (kContiguous | kAligned)) {
+    adopt(object);
+    return;
+  }
+  convert(source, where);
+}
+
+void Input::adopt(PyObject* array) {
+  const auto* proxy = array_proxy(array);
+  data_ = reinterpret_cast<const float*>(proxy->data);
+  ndim_ = proxy->nd;
+  shape_ = proxy->dimensions;
+}
+
+void Input::convert(py::handle source, Where where) {
+  py::object array = api().PyArray_Check_(source.ptr())
+                         ? py::reinterpret_borrow<py::object>(source)
+                         : array_from(source, where);
+  if (!is_native_float32(array.ptr())) throw_dtype(array, where);
+  Py_INCREF(float32_descr());
+  PyObject* copy = api().PyArray_FromAny_(array.ptr(), float32_descr(), 0, 0,
+                                          kContiguous | kAligned, nullptr);
+  if (!copy) throw py::error_already_set();
+  owner_ = py::reinterpret_steal<py::object>(copy);
+  adopt(copy);
+}
+
+py::ssize_t Input::size() const {
+  py::ssize_t count = 1;
+  for (int i = 0; i < ndim_; ++i) count *= shape_[i];
+  return count;
+}
+
+void OptionalInput::require_shape(const py::ssize_t* dims, int ndim, Where where) const {
+  if (!input_) return;
+  if (input_->ndim() == ndim && std::equal(dims, dims + ndim, input_->shape())) return;
+  throw_value(where, "must have shape " + shape_text(dims, ndim) + ", got " + input_->text());
+}
+
+Output::Output(py::handle out, const py::ssize_t* dims, int ndim, const char* op,
+               const char* argument) {
+  count_ = product(dims, ndim);
+  if (out.is_none()) {
+    result_ = new_array(dims, ndim);
+    data_ = array_data(result_);
+    return;
+  }
+  check(out, dims, ndim, {op, argument});
+  result_ = py::reinterpret_borrow<py::object>(out);
+}
+
+void Output::check(py::handle out, const py::ssize_t* dims, int ndim, Where where) {
+  if (!api().PyArray_Check_(out.ptr())) {
+    throw_type(where, "must be a float32 ndarray, got " + type_name(out));
+  }
+  const auto* proxy = array_proxy(out.ptr());
+  if (!is_native_float32(out.ptr())) throw_type(where, "must be float32, got " + dtype_text(out));
+  if (proxy->nd != ndim || !std::equal(dims, dims + ndim, proxy->dimensions)) {
+    throw_value(where, "must have shape " + shape_text(dims, ndim) + ", got " +
+                           shape_text(proxy->dimensions, proxy->nd));
+  }
+  if (!(proxy->flags & kWriteable)) throw_value(where, "is read-only");
+  needs_temporary_ = (proxy->flags & (kContiguous | kAligned)) != (kContiguous | kAligned);
+  data_ = reinterpret_cast<float*>(proxy->data);
+}
+
+void Output::avoid(const float* input, py::ssize_t count, bool same_ok) {
+  if (needs_temporary_ || !input || count == 0 || count_ == 0) return;
+  if (same_ok && input == data_ && count == count_) return;
+  needs_temporary_ = overlap(data_, count_, input, count);
+}
+
+float* Output::data() {
+  if (needs_temporary_ && !temporary_) {
+    const auto* proxy = array_proxy(result_.ptr());
+    temporary_ = new_array(proxy->dimensions, proxy->nd);
+    data_ = array_data(temporary_);
+  }
+  return data_;
+}
+
+py::object Output::finish() {
+  if (temporary_ && api().PyArray_CopyInto_(result_.ptr(), temporary_.ptr()) != 0) {
+    throw py::error_already_set();
+  }
+  return std::move(result_);
+}
+
+}  // namespace forwardpass

@@ -1,0 +1,13 @@
+// The parts of the extension module; module.cpp calls each once.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace forwardpass {
+
+void bind_linear(pybind11::module_& m);
+void bind_conv1d(pybind11::module_& m);
+void bind_rows(pybind11::module_& m);    // element-wise functions, norms, softmax, embedding
+void bind_system(pybind11::module_& m);  // instruction sets, threads, versions
+
+}  // namespace forwardpass

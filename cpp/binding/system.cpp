@@ -1,0 +1,62 @@
+#include <string>
+
+#include "../dispatch.h"
+#include "../parallel.h"
+#include "arguments.h"
+#include "module.h"
+
+namespace forwardpass {
+namespace {
+
+py::tuple isa_names() {
+  py::list names;
+  for (const std::string& name : available_isas()) names.append(name);
+  return py::tuple(names);
+}
+
+int thread_count(py::handle n, const char* op) {
+  const Where where{op, "n"};
+  const int64_t count = whole_number(n, where);
+  if (count < 1 || count > 100000) {
+    throw_value(where, "must be from 1 to 100000, got " + std::to_string(count));
+  }
+  return static_cast<int>(count);
+}
+
+py::dict build_info() {
+  py::dict info;
+#if defined(__clang__)
+  info["compiler"] = "clang " __clang_version__;
+#elif defined(__GNUC__)
+  info["compiler"] = "gcc " __VERSION__;
+#elif defined(_MSC_VER)
+  info["compiler"] = "msvc " + std::to_string(_MSC_FULL_VER);
+#else
+  info["compiler"] = "unknown";
+#endif
+  info["flags"] = FP_BUILD_FLAGS;
+  info["instruction_sets"] = FP_BUILD_ISAS;
+  info["openmp"] = built_with_openmp() ? "yes" : "no";
+  info["cxx_standard"] = std::to_string(__cplusplus);
+  return info;
+}
+
+}  // namespace
+
+void bind_system(py::module_& m) {
+  m.attr("__version__") = FP_VERSION;
+  m.attr("numerics_version") = kNumericsVersion;
+  m.def("isa", [] { return kernels().isa; }, "The instruction set in use.");
+  m.def("available_isas", &isa_names, "Instruction sets that run here, best first.");
+  m.def("_set_isa", [](const std::string& name) { set_isa(name); }, py::arg("name"));
+  m.def("get_num_threads", &num_threads);
+  m.def("set_num_threads", [](py::handle n) { set_num_threads(thread_count(n, "set_num_threads")); },
+        py::arg("n"));
+  m.def("_push_threads", [](py::handle n) { return push_thread_override(thread_count(n, "threads")); },
+        py::arg("n"));
+  m.def("_pop_threads", &pop_thread_override, py::arg("previous"));
+  m.def("thread_source", &thread_source, "Where the number of threads comes from.");
+  m.def("build_info", &build_info);
+}
+
+}  // namespace forwardpass

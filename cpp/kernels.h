@@ -1,0 +1,128 @@
+// The kernel table: one set of function pointers per instruction set.
+//
+// A kernel is single-threaded, works on a range of its output, allocates nothing, throws nothing
+// and has no state; cpp/ops splits the work and owns packing and scratch. The functions of a set
+// are instantiated by cpp/isa/*.cpp, compiled once per set; dispatch.cpp picks a table.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace forwardpass {
+
+// The one list of element-wise functions: table order, binding names and tests follow it.
+#define FP_FOR_EACH_UNARY(X) \
+  X(relu)                    \
+  X(leaky_relu)              \
+  X(gelu)                    \
+  X(gelu_tanh)               \
+  X(silu)                    \
+  X(sigmoid)                 \
+  X(tanh)                    \
+  X(exp)                     \
+  X(expm1)                   \
+  X(log)                     \
+  X(log1p)                   \
+  X(erf)
+
+enum class Unary : int {
+#define FP_ENUM(name) name,
+  FP_FOR_EACH_UNARY(FP_ENUM)
+#undef FP_ENUM
+      count,
+  none = -1
+};
+constexpr int kUnaryCount = static_cast<int>(Unary::count);
+
+// y[i] = f(x[i]); x == y is allowed. `param` is leaky_relu's slope, unused elsewhere.
+using UnaryFn = void (*)(const float* x, float* y, int64_t n, float param);
+
+struct UnaryKernels {
+  UnaryFn fn[kUnaryCount];
+};
+
+// What happens to a finished tile of a linear or conv1d while it is in L1: y = f(y + bias) +
+// residual, each step rounded on its own. Null pointers mean the step is absent.
+struct Epilogue {
+  const float* bias = nullptr;
+  UnaryFn activation = nullptr;
+  float param = 0.0f;
+  const float* residual = nullptr;  // laid out like the output
+};
+
+// y (m, n) = epilogue(x (m, k) * w (n, k)^T). Rows of x are `ldx` floats apart, y is contiguous.
+struct LinearArgs {
+  const float* x = nullptr;
+  int64_t ldx = 0;
+  const float* packed = nullptr;  // from LinearKernels::pack, or null:
+  const float* raw = nullptr;     //   w itself, (n, k) contiguous; panels are packed into scratch
+  float* y = nullptr;
+  int64_t m = 0, n = 0, k = 0;
+  Epilogue epilogue;
+};
+
+struct LinearKernels {
+  int64_t mr;  // rows of a register tile
+  int64_t nr;  // columns of a packed panel; ranges of columns start at multiples of it
+  // Packs columns [n0, n1) of w (n, k) to where they belong in `packed` (n padded to 16, times k).
+  void (*pack)(const float* w, int64_t n, int64_t k, int64_t n0, int64_t n1, float* packed);
+  void (*unpack)(const float* packed, int64_t n, int64_t k, float* w);
+  // Computes rows [m0, m1) and columns [n0, n1). `scratch` (nr * k floats) serves raw weights only.
+  void (*run)(const LinearArgs& args, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
+              float* scratch);
+};
+
+// y (batch, groups * out, out_length) from x (batch, groups * in, length); `in` and `out` are the
+// channels of one group. `input_at` of the plan says where in the scratch rows a tap reads.
+struct Conv1dArgs {
+  const float* x = nullptr;
+  const float* packed = nullptr;
+  float* y = nullptr;
+  int64_t batch = 0, groups = 1, in = 0, out = 0;
+  int64_t length = 0, out_length = 0;
+  int64_t taps = 0, stride = 1, dilation = 1, pad_left = 0;
+  Epilogue epilogue;
+};
+
+// One piece of a convolution: outputs [o0, o1) of one group at times [t0, t1) of one batch item.
+struct Conv1dTile {
+  int64_t b, g, o0, o1, t0, t1;
+};
+
+// The copy of the input that a tile works on: for each channel `phases` rows of `pitch` floats, row
+// f holding x at every stride-th position. Tap j reads at tap_offset[j] from its channel's start.
+struct Conv1dPlan {
+  int64_t pitch = 0, phases = 0;
+  const int64_t* phase_first = nullptr;  // per phase: input position of its first float at t0 = 0
+  const int64_t* tap_offset = nullptr;   // per tap: phase row * pitch + shift in the row
+};
+
+struct Conv1dKernels {
+  int64_t mr;  // output channels of a register tile
+  // w (groups * out, in, taps) to blocks of at most mr output channels, each [in][taps][block].
+  void (*pack)(const float* w, int64_t groups, int64_t out, int64_t reduction, float* packed);
+  void (*unpack)(const float* packed, int64_t groups, int64_t out, int64_t reduction, float* w);
+  // `scratch`: in * phases * pitch floats, plus 16 * 8 that vectors may read past the last row.
+  void (*run)(const Conv1dArgs& args, const Conv1dPlan& plan, const Conv1dTile& tile,
+              float* scratch);
+};
+
+// Operations on rows of n floats, contiguous; x == y is allowed.
+struct NormKernels {
+  // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
+  void (*rms_norm)(const float* x, const float* residual, const float* weight, float eps,
+                   int64_t rows, int64_t n, float* y, float* sum);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     int64_t rows, int64_t n, float* y);
+  void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
+};
+
+struct Kernels {
+  const char* isa;
+  const UnaryKernels* unary;
+  const LinearKernels* linear;
+  const Conv1dKernels* conv1d;
+  const NormKernels* norm;
+};
+
+}  // namespace forwardpass

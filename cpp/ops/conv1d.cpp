@@ -1,0 +1,149 @@
+// conv1d: packing, and the split of (batch, groups, channels, time) into tiles.
+#include <atomic>
+#include <cstring>
+#include <vector>
+
+#include "../dispatch.h"
+#include "../fpenv.h"
+#include "../ops.h"
+#include "../parallel.h"
+#include "fusion.h"
+
+namespace forwardpass {
+namespace {
+
+constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
+constexpr int64_t kSlice = 96 << 10;    // floats of input a tile copies: most of L2, with the weights
+constexpr int64_t kTilesPerThread = 4;
+constexpr int64_t kOverread = 16 * 8;   // floats that vectors may read past a row
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+
+// Where each tap finds its input. Output t reads input t * stride + tap * dilation - pad_left: the
+// phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride.
+struct Layout {
+  std::vector<int64_t> phase_first, tap_phase, tap_shift;
+  int64_t reach = 0;  // largest shift
+
+  explicit Layout(const Conv1dShape& s) {
+    for (int64_t tap = 0; tap < s.taps; ++tap) {
+      const int64_t at = tap * s.dilation, first = at % s.stride - s.pad_left;
+      size_t f = 0;
+      while (f < phase_first.size() && phase_first[f] != first) ++f;
+      if (f == phase_first.size()) phase_first.push_back(first);
+      tap_phase.push_back(static_cast<int64_t>(f));
+      tap_shift.push_back(at / s.stride);
+      if (tap_shift.back() > reach) reach = tap_shift.back();
+    }
+  }
+  int64_t phases() const { return static_cast<int64_t>(phase_first.size()); }
+};
+
+// Tiles: time in pieces of `time` outputs, the channels of a group in pieces of `channels`.
+struct Split {
+  int64_t time, times, channels, pieces;
+  int64_t pitch;
+};
+
+Split split(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads) {
+  Split s;
+  const int64_t row = kSlice / (args.in * layout.phases() + 1) - layout.reach;
+  const int64_t most = row < 96 ? 96 : row;
+  s.times = (args.out_length + most - 1) / most;
+  const int64_t blocks = (args.out + mr - 1) / mr;
+  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
+  const int64_t items = args.batch * args.groups;
+  s.pieces = 1;
+  if (items * s.times < wanted) {  // more tiles: first in time, then in channels (copies repeat)
+    const int64_t vectors = (args.out_length + 47) / 48;
+    s.times = (wanted + items - 1) / items < vectors ? (wanted + items - 1) / items : vectors;
+    s.pieces = (wanted + items * s.times - 1) / (items * s.times);
+    if (s.pieces > blocks) s.pieces = blocks;
+  }
+  s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
+  s.times = (args.out_length + s.time - 1) / s.time;
+  s.channels = (blocks + s.pieces - 1) / s.pieces;
+  s.pieces = (blocks + s.channels - 1) / s.channels;
+  // An odd number of cache lines, so that the rows of channels do not share a few cache sets.
+  s.pitch = round_up(s.time + layout.reach, 16);
+  if (s.pitch % 32 == 0) s.pitch += 16;
+  return s;
+}
+
+void run_conv1d(const Conv1dArgs& args, const Conv1dShape& shape, const Conv1dKernels& kernels) {
+  const Layout layout(shape);
+  const int64_t per_output = args.in * args.taps;
+  const int threads =
+      threads_for(args.batch * args.groups * args.out * args.out_length * per_output, kGrain);
+  const Split s = split(args, layout, kernels.mr, threads);
+  std::vector<int64_t> tap_offset(static_cast<size_t>(args.taps));
+  for (size_t j = 0; j < tap_offset.size(); ++j) {
+    tap_offset[j] = layout.tap_phase[j] * s.pitch + layout.tap_shift[j];
+  }
+  Conv1dPlan plan;
+  plan.pitch = s.pitch;
+  plan.phases = layout.phases();
+  plan.phase_first = layout.phase_first.data();
+  plan.tap_offset = tap_offset.data();
+  const int64_t blocks = (args.out + kernels.mr - 1) / kernels.mr;
+  std::atomic<bool> out_of_memory{false};
+  parallel_for(args.batch * args.groups * s.times * s.pieces, threads, [&](int64_t index) {
+    Conv1dTile tile;
+    const int64_t piece = index % s.pieces, time = index / s.pieces % s.times;
+    tile.g = index / (s.pieces * s.times) % args.groups;
+    tile.b = index / (s.pieces * s.times * args.groups);
+    tile.t0 = time * s.time;
+    tile.t1 = tile.t0 + s.time < args.out_length ? tile.t0 + s.time : args.out_length;
+    const int64_t first = piece * s.channels, last = first + s.channels;
+    tile.o0 = first * args.out / blocks;  // as block_first in kernels/conv1d.h
+    tile.o1 = last < blocks ? last * args.out / blocks : args.out;
+    Scratch scratch(args.in * plan.phases * plan.pitch + kOverread);
+    if (scratch.data()) {
+      kernels.run(args, plan, tile, scratch.data());
+    } else {
+      out_of_memory = true;
+    }
+  });
+  if (out_of_memory) throw std::bad_alloc();
+}
+
+}  // namespace
+
+PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape)
+    : kernels_(&kernels()),
+      shape_(shape),
+      weight_(shape.out * (shape.in / shape.groups) * shape.taps + 1),
+      bias_(bias ? (shape.out ? shape.out : 1) : 0) {
+  if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
+  kernels_->conv1d->pack(weight, shape.groups, shape.out / shape.groups,
+                         shape.in / shape.groups * shape.taps, weight_.data());
+}
+
+void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
+                       const Fusion& fusion) const {
+  const FloatEnvironment environment;
+  Conv1dArgs args;
+  args.x = x;
+  args.packed = weight_.data();
+  args.y = y;
+  args.batch = batch;
+  args.groups = shape_.groups;
+  args.in = shape_.in / shape_.groups;
+  args.out = shape_.out / shape_.groups;
+  args.length = length;
+  args.out_length = shape_.out_length(length);
+  args.taps = shape_.taps;
+  args.stride = shape_.stride;
+  args.dilation = shape_.dilation;
+  args.pad_left = shape_.pad_left;
+  args.epilogue = epilogue(*kernels_, bias(), fusion);
+  if (batch == 0 || args.out == 0 || args.out_length <= 0) return;
+  run_conv1d(args, shape_, *kernels_->conv1d);
+}
+
+void PackedConv1d::unpack(float* weight) const {
+  kernels_->conv1d->unpack(weight_.data(), shape_.groups, shape_.out / shape_.groups,
+                           shape_.in / shape_.groups * shape_.taps, weight);
+}
+
+}  // namespace forwardpass

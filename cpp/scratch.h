@@ -1,0 +1,73 @@
+// Memory for kernels: packed weights, and scratch that a thread keeps between calls.
+#pragma once
+
+#include <stdint.h>
+
+#include <cstdlib>
+#include <new>
+
+namespace forwardpass {
+
+// Floats on a 64-byte boundary (a cache line, a zmm register). Not initialised.
+class FloatBuffer {
+ public:
+  FloatBuffer() = default;
+  explicit FloatBuffer(int64_t count) { reserve(count); }
+  ~FloatBuffer() { release(); }
+  FloatBuffer(const FloatBuffer&) = delete;
+  FloatBuffer& operator=(const FloatBuffer&) = delete;
+
+  float* data() { return data_; }
+  const float* data() const { return data_; }
+  int64_t capacity() const { return capacity_; }
+
+  // At least `count` floats; what was there is lost. Throws std::bad_alloc.
+  void reserve(int64_t count) {
+    if (count <= capacity_) return;
+    release();
+    if (count > INT64_MAX / 8) throw std::bad_alloc();
+    const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64;
+    data_ = static_cast<float*>(::operator new(bytes, std::align_val_t{64}));
+    capacity_ = count;
+  }
+  void release() {
+    if (data_) ::operator delete(data_, std::align_val_t{64});
+    data_ = nullptr;
+    capacity_ = 0;
+  }
+
+ private:
+  float* data_ = nullptr;
+  int64_t capacity_ = 0;
+};
+
+// Scratch of the calling thread for one tile. Kept for the next call up to kKeep floats, so that a
+// thread neither pays page faults each call nor holds on to much; null where memory is out (tiles
+// run inside parallel regions, where nothing may throw).
+class Scratch {
+ public:
+  explicit Scratch(int64_t count) noexcept {
+    try {
+      buffer().reserve(count);
+      data_ = buffer().data();
+    } catch (const std::bad_alloc&) {
+      data_ = nullptr;
+    }
+  }
+  ~Scratch() {
+    if (buffer().capacity() > kKeep) buffer().release();
+  }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  float* data() { return data_; }
+
+ private:
+  static constexpr int64_t kKeep = 1 << 19;  // 2 MiB
+  static FloatBuffer& buffer() {
+    static thread_local FloatBuffer kept;
+    return kept;
+  }
+  float* data_ = nullptr;
+};
+
+}  // namespace forwardpass

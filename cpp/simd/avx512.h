@@ -1,0 +1,101 @@
+// f32x16 on AVX-512 F, DQ, BW, VL: one zmm register. The contract is in f32x16.h.
+#pragma once
+
+#include <immintrin.h>
+#include <stdint.h>
+
+#define FP_LINEAR_MR 6   // 6 x 64 accumulators: 24 of the 32 registers
+#define FP_LINEAR_NR 64  // columns of one packed panel
+#define FP_CONV_MR 8     // 8 channels x 48 positions
+
+namespace forwardpass {
+namespace avx512 {
+namespace {
+
+constexpr const char* kName = "avx512";
+
+struct f32x16 {
+  __m512 v;
+};
+using mask16 = __mmask16;
+
+FP_INLINE f32x16 zero() { return {_mm512_setzero_ps()}; }
+FP_INLINE f32x16 set1(float s) { return {_mm512_set1_ps(s)}; }
+FP_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
+FP_INLINE void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+FP_INLINE mask16 first(int64_t n) { return static_cast<mask16>((1u << n) - 1u); }
+FP_INLINE f32x16 load_n(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
+  return {_mm512_mask_loadu_ps(rest.v, first(n), p)};
+}
+FP_INLINE f32x16 keep_n(f32x16 a, int64_t n) { return {_mm512_maskz_mov_ps(first(n), a.v)}; }
+FP_INLINE void store_n(float* p, f32x16 a, int64_t n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
+
+FP_INLINE f32x16 add(f32x16 a, f32x16 b) { return {_mm512_add_ps(a.v, b.v)}; }
+FP_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
+FP_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
+FP_INLINE f32x16 div(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
+FP_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+FP_INLINE f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+FP_INLINE f32x16 sqrt(f32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
+
+FP_INLINE f32x16 bits_and(f32x16 a, uint32_t u) {
+  return {_mm512_and_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(u))))};
+}
+FP_INLINE f32x16 bits_or(f32x16 a, uint32_t u) {
+  return {_mm512_or_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(u))))};
+}
+FP_INLINE f32x16 abs(f32x16 a) { return bits_and(a, 0x7fffffffu); }
+FP_INLINE f32x16 neg(f32x16 a) {
+  return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))};
+}
+FP_INLINE f32x16 copysign(f32x16 magnitude, f32x16 sign) {
+  return {_mm512_or_ps(abs(magnitude).v, bits_and(sign, 0x80000000u).v)};
+}
+
+FP_INLINE mask16 lt(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
+FP_INLINE mask16 le(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LE_OQ); }
+FP_INLINE mask16 gt(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+FP_INLINE mask16 eq(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ); }
+FP_INLINE mask16 is_nan(f32x16 a) { return _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q); }
+FP_INLINE mask16 mask_or(mask16 a, mask16 b) { return static_cast<mask16>(a | b); }
+FP_INLINE f32x16 select(mask16 m, f32x16 a, f32x16 b) {
+  return {_mm512_mask_blend_ps(m, b.v, a.v)};
+}
+FP_INLINE f32x16 max(f32x16 a, f32x16 b) { return {_mm512_max_ps(a.v, b.v)}; }
+FP_INLINE f32x16 min(f32x16 a, f32x16 b) { return {_mm512_min_ps(a.v, b.v)}; }
+FP_INLINE f32x16 scale2(f32x16 a, f32x16 n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+
+FP_INLINE __m512i as_int(f32x16 a) { return _mm512_castps_si512(a.v); }
+FP_INLINE f32x16 bits_sub(f32x16 a, int32_t i) {
+  return {_mm512_castsi512_ps(_mm512_sub_epi32(as_int(a), _mm512_set1_epi32(i)))};
+}
+FP_INLINE f32x16 bits_add(f32x16 a, f32x16 b) {
+  return {_mm512_castsi512_ps(_mm512_add_epi32(as_int(a), as_int(b)))};
+}
+template <int S>
+FP_INLINE f32x16 bits_sra(f32x16 a) {
+  return {_mm512_castsi512_ps(_mm512_srai_epi32(as_int(a), S))};
+}
+template <int S>
+FP_INLINE f32x16 bits_sll(f32x16 a) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(as_int(a), S))};
+}
+FP_INLINE f32x16 int_to_float(f32x16 a) { return {_mm512_cvtepi32_ps(as_int(a))}; }
+
+FP_INLINE float reduce_add(f32x16 a) {
+  __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 q = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_add_ss(q, _mm_movehdup_ps(q)));
+}
+FP_INLINE float reduce_max(f32x16 a) {
+  __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  __m128 q = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+  q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+  return _mm_cvtss_f32(_mm_max_ss(q, _mm_movehdup_ps(q)));
+}
+
+}  // namespace
+}  // namespace avx512
+}  // namespace forwardpass

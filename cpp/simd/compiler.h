@@ -1,0 +1,34 @@
+// The compiler-specific words, all of them, so that no other room needs GNU syntax.
+#pragma once
+
+#if defined(__FAST_MATH__) || defined(_M_FP_FAST)
+#error "forwardpass promises the same bits everywhere: build it without -ffast-math"
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FP_INLINE inline __attribute__((always_inline))
+#define FP_NOINLINE __attribute__((noinline))
+#define FP_INLINE_LAMBDA __attribute__((always_inline))
+#define FP_RESTRICT __restrict__
+#define FP_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define FP_UNROLL FP_PRAGMA(clang loop unroll(full))
+#else
+#define FP_UNROLL FP_PRAGMA(GCC unroll 64)
+#endif
+#define FP_PREFETCH(address) __builtin_prefetch(address, 0, 3)
+#elif defined(_MSC_VER)
+#define FP_INLINE __forceinline
+#define FP_NOINLINE __declspec(noinline)
+#define FP_INLINE_LAMBDA
+#define FP_RESTRICT __restrict
+#define FP_UNROLL
+#define FP_PREFETCH(address) _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0)
+#else
+#define FP_INLINE inline
+#define FP_NOINLINE
+#define FP_INLINE_LAMBDA
+#define FP_RESTRICT
+#define FP_UNROLL
+#define FP_PREFETCH(address) ((void)(address))
+#endif

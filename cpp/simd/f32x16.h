@@ -1,0 +1,51 @@
+// f32x16: sixteen float32 lanes, on every instruction set.
+//
+// Kernels are written once over this type. Because the number of lanes never changes, neither
+// does the order of additions, and so neither do the result's bits (docs/numerics.md).
+//
+// The contract. A backend defines, in namespace forwardpass::FP_ISA and inside an unnamed
+// namespace (so that no symbol leaves its object file), the types `f32x16` and `mask16` and:
+//
+//   set1(s)              all lanes s                      zero()        all lanes +0
+//   load(p) store(p,v)   16 floats, any alignment
+//   load_n(p,n)          lanes 0..n-1 from memory, the rest +0; touches no byte past p+n
+//   load_or(p,n,v)       lanes 0..n-1 from memory, the rest of v
+//   store_n(p,v,n)       lanes 0..n-1; 0 <= n <= 16
+//   keep_n(v,n)          lanes 0..n-1 of v, the rest +0
+//   add sub mul div      one correctly rounded operation a lane
+//   fma(a,b,c)           a*b + c, one rounding            fnma(a,b,c)   c - a*b, one rounding
+//   sqrt(v)              correctly rounded
+//   abs(v) neg(v)        bit operations                   copysign(m,s)
+//   lt le gt eq (a,b)    mask; false where a lane is NaN (unordered)
+//   is_nan(v)            mask                             mask_or(m,n)
+//   select(m,a,b)        a where m, else b
+//   max(a,b)             a > b ? a : b  (so b where either is NaN, and b of two zeros)
+//   min(a,b)             a < b ? a : b  (so b where either is NaN, and b of two zeros)
+//   scale2(v,n)          v * 2^n for whole n in [-252, 252], rounded once, where v is normal and
+//                        |v| in [2^-30, 2^30]; NaN stays NaN; n must not be NaN
+//   bits_and(v,u) bits_or(v,u)    with a 32-bit constant  bits_sub(v,i)  v's bits minus i
+//   bits_add(v,w)        integer sum of two vectors' bits
+//   bits_sra<S>(v)       arithmetic shift right           bits_sll<S>(v)   shift left, zeros in
+//   int_to_float(v)      bits as int32 -> float
+//   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
+//   reduce_max(v)        the same tree with max
+//   kName                the set's name, "avx512" ...
+//   FP_LINEAR_NR, FP_LINEAR_MR, FP_CONV_MR: tile sizes (see kernels/linear.h, kernels/conv1d.h)
+//
+// NaN: any operation on a NaN gives a NaN; its sign and payload are unspecified.
+#pragma once
+
+#include "compiler.h"
+
+#if defined(FP_TARGET_AVX512)
+#define FP_ISA avx512
+#include "avx512.h"
+#elif defined(FP_TARGET_AVX2)
+#define FP_ISA avx2
+#include "avx2.h"
+#elif defined(FP_TARGET_SCALAR)
+#define FP_ISA scalar
+#include "scalar.h"
+#else
+#error "define one FP_TARGET_*: the build compiles each cpp/isa file once per instruction set"
+#endif

@@ -1,0 +1,153 @@
+// f32x16 as a plain array of sixteen floats: the readable truth that the other backends must
+// equal bit for bit, and the fallback on any machine. The contract is in f32x16.h.
+#pragma once
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define FP_LINEAR_MR 2
+#define FP_LINEAR_NR 16
+#define FP_CONV_MR 2
+
+namespace forwardpass {
+namespace scalar {
+namespace {
+
+constexpr const char* kName = "scalar";
+constexpr int kLanes = 16;
+
+struct f32x16 {
+  float v[kLanes];
+};
+struct mask16 {
+  bool v[kLanes];
+};
+
+FP_INLINE uint32_t float_bits(float a) {
+  uint32_t u;
+  memcpy(&u, &a, sizeof u);
+  return u;
+}
+FP_INLINE float bits_float(uint32_t u) {
+  float a;
+  memcpy(&a, &u, sizeof a);
+  return a;
+}
+
+// a*b + c with one rounding, without hardware FMA. The product of two floats is exact in double.
+// TwoSum gives the double sum s and its error e; rounding s to odd with e as the sticky bit makes
+// the final conversion to float the only rounding that counts (53 >= 2*24 + 2 bits; Boldo and
+// Melquiond, "Emulation of FMA and correctly rounded sums", 2008).
+FP_INLINE float fma_exact(float a, float b, float c) {
+  const double p = static_cast<double>(a) * static_cast<double>(b);
+  const double z = static_cast<double>(c);
+  const double s = p + z;
+  const double zz = s - p;
+  const double e = (p - (s - zz)) + (z - zz);
+  uint64_t bits;
+  memcpy(&bits, &s, sizeof bits);
+  // e is NaN when s is infinite or NaN: both comparisons are false and s stays as it is.
+  const uint64_t inexact = static_cast<uint64_t>((e < 0.0) | (e > 0.0));
+  const uint64_t toward_zero = inexact & static_cast<uint64_t>((e < 0.0) != (s < 0.0));
+  bits = (bits - toward_zero) | inexact;
+  double odd;
+  memcpy(&odd, &bits, sizeof odd);
+  return static_cast<float>(odd);
+}
+
+#define FP_LANES(body)                                  \
+  f32x16 r;                                             \
+  FP_UNROLL for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+  return r
+#define FP_MASK(body)                                   \
+  mask16 r;                                             \
+  FP_UNROLL for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+  return r
+
+FP_INLINE f32x16 set1(float s) { FP_LANES(s); }
+FP_INLINE f32x16 zero() { return set1(0.0f); }
+FP_INLINE f32x16 load(const float* p) { FP_LANES(p[i]); }
+FP_INLINE void store(float* p, f32x16 a) {
+  FP_UNROLL for (int i = 0; i < kLanes; ++i) { p[i] = a.v[i]; }
+}
+FP_INLINE f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
+FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
+  FP_LANES(i < n ? p[i] : rest.v[i]);
+}
+FP_INLINE f32x16 keep_n(f32x16 a, int64_t n) { FP_LANES(i < n ? a.v[i] : 0.0f); }
+FP_INLINE void store_n(float* p, f32x16 a, int64_t n) {
+  for (int i = 0; i < n; ++i) p[i] = a.v[i];
+}
+
+FP_INLINE f32x16 add(f32x16 a, f32x16 b) { FP_LANES(a.v[i] + b.v[i]); }
+FP_INLINE f32x16 sub(f32x16 a, f32x16 b) { FP_LANES(a.v[i] - b.v[i]); }
+FP_INLINE f32x16 mul(f32x16 a, f32x16 b) { FP_LANES(a.v[i] * b.v[i]); }
+FP_INLINE f32x16 div(f32x16 a, f32x16 b) { FP_LANES(a.v[i] / b.v[i]); }
+FP_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FP_LANES(fma_exact(a.v[i], b.v[i], c.v[i])); }
+FP_INLINE f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) {
+  FP_LANES(fma_exact(-a.v[i], b.v[i], c.v[i]));
+}
+FP_INLINE f32x16 sqrt(f32x16 a) { FP_LANES(::sqrtf(a.v[i])); }
+
+FP_INLINE f32x16 bits_and(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) & u)); }
+FP_INLINE f32x16 bits_or(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) | u)); }
+FP_INLINE f32x16 abs(f32x16 a) { return bits_and(a, 0x7fffffffu); }
+FP_INLINE f32x16 neg(f32x16 a) { FP_LANES(bits_float(float_bits(a.v[i]) ^ 0x80000000u)); }
+FP_INLINE f32x16 copysign(f32x16 magnitude, f32x16 sign) {
+  FP_LANES(bits_float((float_bits(magnitude.v[i]) & 0x7fffffffu) |
+                      (float_bits(sign.v[i]) & 0x80000000u)));
+}
+
+FP_INLINE mask16 lt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] < b.v[i]); }
+FP_INLINE mask16 le(f32x16 a, f32x16 b) { FP_MASK(a.v[i] <= b.v[i]); }
+FP_INLINE mask16 gt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] > b.v[i]); }
+FP_INLINE mask16 eq(f32x16 a, f32x16 b) { FP_MASK(a.v[i] == b.v[i]); }
+FP_INLINE mask16 is_nan(f32x16 a) { FP_MASK(a.v[i] != a.v[i]); }
+FP_INLINE mask16 mask_or(mask16 a, mask16 b) { FP_MASK(a.v[i] || b.v[i]); }
+FP_INLINE f32x16 select(mask16 m, f32x16 a, f32x16 b) { FP_LANES(m.v[i] ? a.v[i] : b.v[i]); }
+FP_INLINE f32x16 max(f32x16 a, f32x16 b) { FP_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+FP_INLINE f32x16 min(f32x16 a, f32x16 b) { FP_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+
+// v * 2^(n>>1) * 2^(n - (n>>1)): the first product is exact, so the pair rounds once.
+FP_INLINE float scale2_lane(float a, float n) {
+  const int32_t i = static_cast<int32_t>(n), i0 = i >> 1, i1 = i - i0;
+  return a * bits_float(static_cast<uint32_t>(i0 + 127) << 23) *
+         bits_float(static_cast<uint32_t>(i1 + 127) << 23);
+}
+FP_INLINE f32x16 scale2(f32x16 a, f32x16 n) { FP_LANES(scale2_lane(a.v[i], n.v[i])); }
+
+FP_INLINE f32x16 bits_sub(f32x16 a, int32_t k) {
+  FP_LANES(bits_float(float_bits(a.v[i]) - static_cast<uint32_t>(k)));
+}
+FP_INLINE f32x16 bits_add(f32x16 a, f32x16 b) {
+  FP_LANES(bits_float(float_bits(a.v[i]) + float_bits(b.v[i])));
+}
+template <int S>
+FP_INLINE f32x16 bits_sra(f32x16 a) {
+  FP_LANES(bits_float(static_cast<uint32_t>(static_cast<int32_t>(float_bits(a.v[i])) >> S)));
+}
+template <int S>
+FP_INLINE f32x16 bits_sll(f32x16 a) {
+  FP_LANES(bits_float(float_bits(a.v[i]) << S));
+}
+FP_INLINE f32x16 int_to_float(f32x16 a) {
+  FP_LANES(static_cast<float>(static_cast<int32_t>(float_bits(a.v[i]))));
+}
+#undef FP_LANES
+#undef FP_MASK
+
+FP_INLINE float reduce_add(f32x16 a) {
+  for (int width = 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) a.v[i] = a.v[i] + a.v[i + width];
+  return a.v[0];
+}
+FP_INLINE float reduce_max(f32x16 a) {
+  for (int width = 8; width >= 1; width /= 2)
+    for (int i = 0; i < width; ++i) a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width];
+  return a.v[0];
+}
+
+}  // namespace
+}  // namespace scalar
+}  // namespace forwardpass
