@@ -27,6 +27,7 @@ namespace forwardpass {
   extern const LinearKernels linear_kernels;    \
   extern const Conv1dKernels conv1d_kernels;    \
   extern const NormKernels norm_kernels;        \
+  extern const ProbeKernels probe_kernels;      \
   }
 FP_FOR_EACH_ISA(FP_DECLARE)
 #undef FP_DECLARE
@@ -40,7 +41,8 @@ std::vector<const Kernels*> supported_tables() {
   std::vector<const Kernels*> tables;
 #define FP_TABLE(isa, supported)                                                              \
   static const Kernels isa##_table = {#isa, &isa::unary_kernels, &isa::linear_kernels,        \
-                                      &isa::conv1d_kernels, &isa::norm_kernels};              \
+                                      &isa::conv1d_kernels, &isa::norm_kernels,               \
+                                      &isa::probe_kernels};                                   \
   if (supported) tables.push_back(&isa##_table);
   FP_FOR_EACH_ISA(FP_TABLE)
 #undef FP_TABLE

@@ -117,12 +117,19 @@ struct NormKernels {
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
 };
 
+// The machine's limits, for benchmarks.
+struct ProbeKernels {
+  double (*fma)(int64_t rounds);                // floating-point operations done
+  float (*read)(const float* data, int64_t n);  // reads all but a remainder of 128
+};
+
 struct Kernels {
   const char* isa;
   const UnaryKernels* unary;
   const LinearKernels* linear;
   const Conv1dKernels* conv1d;
   const NormKernels* norm;
+  const ProbeKernels* probe;
 };
 
 }  // namespace forwardpass

@@ -3,6 +3,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "../fpenv.h"
+
 namespace forwardpass {
 namespace {
 
@@ -44,6 +46,7 @@ float finite_number(py::handle value, Where where) {
     PyErr_Clear();
     throw_type(where, "must be a number, got " + shown(value));
   }
+  const FloatEnvironment environment;  // the caller's rounding mode must not decide
   const float rounded = static_cast<float>(number);
   if (!std::isfinite(rounded)) {
     throw_value(where, "must be finite as a float32, got " + shown(value));

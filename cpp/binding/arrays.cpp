@@ -64,11 +64,10 @@ py::object array_from(py::handle source, Where where) {
                         where.argument + ".astype(np.float32)");
 }
 
-// [a, a + n) and [b, b + m), in floats.
-bool overlap(const float* a, py::ssize_t n, const float* b, py::ssize_t m) {
+// [a, a + n) and [b, b + m), in bytes.
+bool overlap(const void* a, py::ssize_t n, const void* b, py::ssize_t m) {
   const auto pa = reinterpret_cast<uintptr_t>(a), pb = reinterpret_cast<uintptr_t>(b);
-  return pa < pb + static_cast<uintptr_t>(m) * sizeof(float) &&
-         pb < pa + static_cast<uintptr_t>(n) * sizeof(float);
+  return pa < pb + static_cast<uintptr_t>(m) && pb < pa + static_cast<uintptr_t>(n);
 }
 
 }  // namespace
@@ -101,14 +100,14 @@ py::ssize_t product(const py::ssize_t* dims, int ndim) {
   return count;
 }
 
-py::object new_array(const py::ssize_t* dims, int ndim) {
+py::array new_array(const py::ssize_t* dims, int ndim) {
   product(dims, ndim);
   Py_INCREF(float32_descr());
   PyObject* array =
       api().PyArray_NewFromDescr_(api().PyArray_Type_, float32_descr(), ndim,
                                   const_cast<py::ssize_t*>(dims), nullptr, nullptr, 0, nullptr);
   if (!array) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(array);
+  return py::reinterpret_steal<py::array>(array);
 }
 
 float* array_data(py::handle array) {
@@ -185,9 +184,14 @@ void Output::check(py::handle out, const py::ssize_t* dims, int ndim, Where wher
 }
 
 void Output::avoid(const float* input, py::ssize_t count, bool same_ok) {
-  if (needs_temporary_ || !input || count == 0 || count_ == 0) return;
   if (same_ok && input == data_ && count == count_) return;
-  needs_temporary_ = overlap(data_, count_, input, count);
+  avoid_memory(input, count * static_cast<py::ssize_t>(sizeof(float)));
+}
+
+void Output::avoid_memory(const void* memory, py::ssize_t bytes) {
+  if (needs_temporary_ || !memory || bytes == 0 || count_ == 0) return;
+  const auto own = count_ * static_cast<py::ssize_t>(sizeof(float));
+  needs_temporary_ = overlap(data_, own, memory, bytes);
 }
 
 float* Output::data() {
@@ -199,11 +203,11 @@ float* Output::data() {
   return data_;
 }
 
-py::object Output::finish() {
+py::array Output::finish() {
   if (temporary_ && api().PyArray_CopyInto_(result_.ptr(), temporary_.ptr()) != 0) {
     throw py::error_already_set();
   }
-  return std::move(result_);
+  return py::reinterpret_steal<py::array>(result_.release());
 }
 
 }  // namespace forwardpass

@@ -75,8 +75,9 @@ class Output {
          const char* argument = "out");
   // Call for every input before data() is used.
   void avoid(const float* input, py::ssize_t count, bool same_ok = false);
+  void avoid_memory(const void* memory, py::ssize_t bytes);
   float* data();
-  py::object finish();
+  py::array finish();
 
  private:
   void check(py::handle out, const py::ssize_t* dims, int ndim, Where where);
@@ -88,7 +89,7 @@ class Output {
 };
 
 // A new contiguous float32 array. MemoryError, or ValueError for an impossible size.
-py::object new_array(const py::ssize_t* dims, int ndim);
+py::array new_array(const py::ssize_t* dims, int ndim);
 float* array_data(py::handle array);
 
 // dims multiplied, or ValueError where that overflows.

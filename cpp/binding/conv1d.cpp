@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include "fusion_args.h"
 #include "module.h"
 
@@ -75,7 +77,7 @@ Shape result_shape(const Input& x, const Conv1dShape& s) {
   return shape;
 }
 
-py::object run(const Input& x, const PackedConv1d& packed, py::handle act, py::handle slope,
+py::array run(const Input& x, const PackedConv1d& packed, py::handle act, py::handle slope,
                py::handle residual, py::handle out, const ConvWeights* raw) {
   const Conv1dShape& s = packed.shape();
   const Shape shape = result_shape(x, s);
@@ -102,7 +104,7 @@ std::unique_ptr<PackedConv1d> pack_checked(const ConvWeights& w) {
   return std::make_unique<PackedConv1d>(w.weight.data(), w.bias.data(), w.shape);
 }
 
-py::object conv1d_raw(py::handle input, py::handle weight, py::handle bias, py::handle stride,
+py::array conv1d_raw(py::handle input, py::handle weight, py::handle bias, py::handle stride,
                       py::handle pad, py::handle dilation, py::handle groups, py::handle act,
                       py::handle slope, py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
@@ -116,23 +118,23 @@ std::unique_ptr<PackedConv1d> pack(py::handle weight, py::handle bias, py::handl
   return pack_checked(ConvWeights(weight, bias, stride, pad, dilation, groups));
 }
 
-py::object call(const PackedConv1d& self, py::handle input, py::handle act, py::handle slope,
+py::array call(const PackedConv1d& self, py::handle input, py::handle act, py::handle slope,
                 py::handle residual, py::handle out) {
   return run(Input(input, {kOp, "input"}), self, act, slope, residual, out, nullptr);
 }
 
-py::object weight_of(const PackedConv1d& self) {
+py::array weight_of(const PackedConv1d& self) {
   const Conv1dShape& s = self.shape();
   const py::ssize_t dims[] = {s.out, s.in / s.groups, s.taps};
-  py::object array = new_array(dims, 3);
+  py::array array = new_array(dims, 3);
   self.unpack(array_data(array));
   return array;
 }
 
-py::object bias_of(const PackedConv1d& self) {
-  if (!self.bias()) return py::none();
+std::optional<py::array> bias_of(const PackedConv1d& self) {
+  if (!self.bias()) return std::nullopt;
   const py::ssize_t n = self.shape().out;
-  py::object array = new_array(&n, 1);
+  py::array array = new_array(&n, 1);
   std::copy(self.bias(), self.bias() + n, array_data(array));
   return array;
 }

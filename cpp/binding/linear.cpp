@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include "fusion_args.h"
 #include "module.h"
 
@@ -27,7 +29,7 @@ py::ssize_t row_count(const Input& input) { return product(input.shape(), input.
 
 // Runs `op(x, m, y, fusion)` on checked arguments.
 template <class Op>
-py::object run(const Input& input, py::ssize_t n, py::ssize_t k, bool squeeze, py::handle act,
+py::array run(const Input& input, py::ssize_t n, py::ssize_t k, bool squeeze, py::handle act,
                py::handle slope, py::handle residual, py::handle out,
                const std::vector<const Input*>& others, const Op& op) {
   const Shape shape = result_shape(input, n, k, squeeze);
@@ -65,7 +67,7 @@ struct LinearWeights {
   }
 };
 
-py::object linear_raw(py::handle input, py::handle weight, py::handle bias, py::handle act,
+py::array linear_raw(py::handle input, py::handle weight, py::handle bias, py::handle act,
                       py::handle slope, py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   const LinearWeights w(weight, bias, true);
@@ -82,7 +84,7 @@ std::unique_ptr<PackedLinear> pack(py::handle weight, py::handle bias) {
   return std::make_unique<PackedLinear>(w.weight.data(), w.bias.data(), w.n, w.k);
 }
 
-py::object call(const PackedLinear& self, py::handle input, py::handle act, py::handle slope,
+py::array call(const PackedLinear& self, py::handle input, py::handle act, py::handle slope,
                 py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   return run(x, self.n(), self.k(), false, act, slope, residual, out, {},
@@ -91,17 +93,17 @@ py::object call(const PackedLinear& self, py::handle input, py::handle act, py::
              });
 }
 
-py::object weight_of(const PackedLinear& self) {
+py::array weight_of(const PackedLinear& self) {
   const py::ssize_t dims[] = {self.n(), self.k()};
-  py::object array = new_array(dims, 2);
+  py::array array = new_array(dims, 2);
   self.unpack(array_data(array));
   return array;
 }
 
-py::object bias_of(const PackedLinear& self) {
-  if (!self.bias()) return py::none();
+std::optional<py::array> bias_of(const PackedLinear& self) {
+  if (!self.bias()) return std::nullopt;
   const py::ssize_t n = self.n();
-  py::object array = new_array(&n, 1);
+  py::array array = new_array(&n, 1);
   std::copy(self.bias(), self.bias() + n, array_data(array));
   return array;
 }

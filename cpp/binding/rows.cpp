@@ -1,3 +1,5 @@
+#include <pybind11/typing.h>
+
 #include <limits>
 
 #include "arguments.h"
@@ -8,7 +10,7 @@ namespace {
 
 constexpr double kWorthReleasing = 1 << 14;  // elements
 
-py::object run_unary(Unary f, py::handle input, py::handle out, float param, const char* op) {
+py::array run_unary(Unary f, py::handle input, py::handle out, float param, const char* op) {
   const Input x(input, {op, "input"});
   Output output(out, x.shape(), x.ndim(), op);
   const py::ssize_t n = x.size();
@@ -21,7 +23,7 @@ py::object run_unary(Unary f, py::handle input, py::handle out, float param, con
   return output.finish();
 }
 
-py::object gelu(py::handle input, py::handle approximate, py::handle out) {
+py::array gelu(py::handle input, py::handle approximate, py::handle out) {
   const Where where{"gelu", "approximate"};
   const char* word = PyUnicode_Check(approximate.ptr()) ? PyUnicode_AsUTF8(approximate.ptr()) : "";
   if (!word) throw py::error_already_set();
@@ -32,7 +34,7 @@ py::object gelu(py::handle input, py::handle approximate, py::handle out) {
   return run_unary(is_tanh ? Unary::gelu_tanh : Unary::gelu, input, out, 0.0f, "gelu");
 }
 
-py::object leaky_relu(py::handle input, py::handle slope, py::handle out) {
+py::array leaky_relu(py::handle input, py::handle slope, py::handle out) {
   const float param = finite_number(slope, {"leaky_relu", "negative_slope"});
   return run_unary(Unary::leaky_relu, input, out, param, "leaky_relu");
 }
@@ -55,7 +57,7 @@ float eps_or_default(py::handle eps, const char* op) {
   return eps.is_none() ? std::numeric_limits<float>::epsilon() : finite_number(eps, {op, "eps"});
 }
 
-py::object rms_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle eps,
+py::array rms_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle eps,
                        py::handle out) {
   const char* op = "rms_norm";
   const Input x(input, {op, "input"});
@@ -75,7 +77,7 @@ py::object rms_norm_op(py::handle input, py::handle shape, py::handle weight, py
   return output.finish();
 }
 
-py::tuple add_rms_norm_op(py::handle input, py::handle residual, py::handle shape,
+py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::handle residual, py::handle shape,
                           py::handle weight, py::handle eps, py::handle out, py::handle out_sum) {
   const char* op = "add_rms_norm";
   const Input x(input, {op, "input"});
@@ -106,7 +108,7 @@ py::tuple add_rms_norm_op(py::handle input, py::handle residual, py::handle shap
   return py::make_tuple(output.finish(), sum.finish());
 }
 
-py::object layer_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle bias,
+py::array layer_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle bias,
                          py::handle eps, py::handle out) {
   const char* op = "layer_norm";
   const Input x(input, {op, "input"});
@@ -128,7 +130,7 @@ py::object layer_norm_op(py::handle input, py::handle shape, py::handle weight, 
   return output.finish();
 }
 
-py::object softmax_op(py::handle input, py::handle dim, py::handle out) {
+py::array softmax_op(py::handle input, py::handle dim, py::handle out) {
   const char* op = "softmax";
   const Input x(input, {op, "input"});
   const int64_t dims = x.ndim() ? x.ndim() : 1;  // a scalar counts as one dimension of size 1
@@ -171,16 +173,15 @@ py::array integer_array(py::handle indices) {
                           "; cast it with input.astype(np.int64)");
   }
   if (array.dtype().itemsize() == 8) {
-    return kind == 'i' ? py::array(py::array_t<int64_t, py::array::c_style>::ensure(array))
-                       : py::array(py::array_t<uint64_t, py::array::c_style>::ensure(array));
+    if (kind == 'i') return py::array_t<int64_t, py::array::c_style>(array);
+    return py::array_t<uint64_t, py::array::c_style>(array);
   }
-  return py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(array);
+  return py::array_t<int64_t, py::array::c_style | py::array::forcecast>(array);
 }
 
-py::object embedding_op(py::handle indices, py::handle weight, py::handle out) {
+py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   const char* op = "embedding";
   const py::array index = integer_array(indices);
-  if (!index) throw py::error_already_set();
   const Input table(weight, {op, "weight"});
   if (table.ndim() != 2) {
     throw_value({op, "weight"}, "must have shape (num_embeddings, embedding_dim), got " +
@@ -190,6 +191,7 @@ py::object embedding_op(py::handle indices, py::handle weight, py::handle out) {
   shape.push_back(table.dim(1));
   Output output(out, shape.data(), static_cast<int>(shape.size()), op);
   output.avoid(table.data(), table.size());
+  output.avoid_memory(index.data(), index.nbytes());
   float* y = output.data();
   const py::ssize_t count = index.size();
   int64_t bad = -1;

@@ -1,3 +1,5 @@
+#include <pybind11/typing.h>
+
 #include <string>
 
 #include "../dispatch.h"
@@ -8,7 +10,7 @@
 namespace forwardpass {
 namespace {
 
-py::tuple isa_names() {
+py::typing::Tuple<py::str, py::ellipsis> isa_names() {
   py::list names;
   for (const std::string& name : available_isas()) names.append(name);
   return py::tuple(names);
@@ -23,8 +25,8 @@ int thread_count(py::handle n, const char* op) {
   return static_cast<int>(count);
 }
 
-py::dict build_info() {
-  py::dict info;
+py::typing::Dict<py::str, py::str> build_info() {
+  py::typing::Dict<py::str, py::str> info;
 #if defined(__clang__)
   info["compiler"] = "clang " __clang_version__;
 #elif defined(__GNUC__)
@@ -57,6 +59,18 @@ void bind_system(py::module_& m) {
   m.def("_pop_threads", &pop_thread_override, py::arg("previous"));
   m.def("thread_source", &thread_source, "Where the number of threads comes from.");
   m.def("build_info", &build_info);
+  m.def(
+      "_probe_fma", [](int64_t rounds) { return kernels().probe->fma(rounds); }, py::arg("rounds"),
+      py::call_guard<py::gil_scoped_release>(),
+      "Runs independent fma and returns the floating-point operations done; for benchmarks.");
+  m.def(
+      "_probe_read",
+      [](py::handle array) {
+        const Input x(array, {"_probe_read", "array"});
+        const py::gil_scoped_release release;
+        return kernels().probe->read(x.data(), x.size());
+      },
+      py::arg("array"), "Reads a float32 array through once; for benchmarks.");
 }
 
 }  // namespace forwardpass

@@ -16,14 +16,18 @@ FP_INLINE f32x16 leaky_relu(f32x16 x, f32x16 slope) {
   return select(gt(x, zero()), x, mul(x, slope));
 }
 
-// y[i] = f(x[i]): four vectors at a time hide the latency of a polynomial's chain of fma.
+// Vectors at a time: four hide the latency of a polynomial's chain of fma.
+constexpr int kMapVectors = kNativeLanes == 1 ? 1 : 4;
+
+// y[i] = f(x[i])
 template <class F>
 FP_INLINE void map(const float* x, float* y, int64_t n, F f) {
   int64_t i = 0;
-  for (; i + 64 <= n; i += 64) {
-    f32x16 v[4];
-    FP_UNROLL for (int j = 0; j < 4; ++j) v[j] = f(load(x + i + 16 * j));
-    FP_UNROLL for (int j = 0; j < 4; ++j) store(y + i + 16 * j, v[j]);
+  constexpr int64_t kStep = 16 * kMapVectors;
+  for (; i + kStep <= n; i += kStep) {
+    f32x16 v[kMapVectors];
+    FP_UNROLL for (int j = 0; j < kMapVectors; ++j) v[j] = f(load(x + i + 16 * j));
+    FP_UNROLL for (int j = 0; j < kMapVectors; ++j) store(y + i + 16 * j, v[j]);
   }
   for (; i + 16 <= n; i += 16) store(y + i, f(load(x + i)));
   if (i < n) store_n(y + i, f(load_n(x + i, n - i)), n - i);

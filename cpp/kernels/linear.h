@@ -42,8 +42,9 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   constexpr int64_t kStep = kNarrow ? 16 : 16 * NV;  // floats from one k to the next
   const int64_t vector_step = kNarrow ? 16 * t.k : 16;
   const float* FP_RESTRICT w = t.w;
-  const float* FP_RESTRICT x = t.x;
-  const int64_t ldx = t.ldx, k = t.k;
+  const int64_t k = t.k;
+  const float* x[MR];
+  FP_UNROLL for (int m = 0; m < MR; ++m) x[m] = t.x + m * t.ldx;
   f32x16 acc[P][MR][NV];
   FP_UNROLL for (int p = 0; p < P; ++p) {
     FP_UNROLL for (int m = 0; m < MR; ++m) {
@@ -59,18 +60,17 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
       f32x16 b[NV];
       FP_UNROLL for (int j = 0; j < NV; ++j) b[j] = load(w + j * vector_step);
       FP_UNROLL for (int m = 0; m < MR; ++m) {
-        const f32x16 a = set1(x[m * ldx + p]);
+        const f32x16 a = set1(x[m][i + p]);
         FP_UNROLL for (int j = 0; j < NV; ++j) acc[p][m][j] = fma(a, b[j], acc[p][m][j]);
       }
       w += kStep;
     }
-    x += P;
   }
   if constexpr (P > 1) {
     FP_UNROLL for (int p = 0; p < P - 1; ++p) {
       if (i + p < k) {
         FP_UNROLL for (int m = 0; m < MR; ++m) {
-          const f32x16 a = set1(x[m * ldx + p]);
+          const f32x16 a = set1(x[m][i + p]);
           FP_UNROLL for (int j = 0; j < NV; ++j) {
             acc[p][m][j] = fma(a, load(w + j * vector_step + p * kStep), acc[p][m][j]);
           }
@@ -140,11 +140,15 @@ FP_INLINE int64_t vectors_per_tile(int64_t rows, int64_t columns, int64_t p) {
 
 // `columns` rows of w (k floats each) into one panel of `width` columns, the rest of it +0.
 void pack_panel(const float* w, int64_t columns, int64_t k, int64_t width, float* panel) {
-  for (int64_t i0 = 0; i0 < k; i0 += 16) {
-    const int64_t i1 = min64(i0 + 16, k);
-    for (int64_t j = 0; j < width; ++j) {
-      const float* row = w + j * k;
-      for (int64_t i = i0; i < i1; ++i) panel[i * width + j] = j < columns ? row[i] : 0.0f;
+  for (int64_t j0 = 0; j0 < width; j0 += 16) {
+    for (int64_t i0 = 0; i0 < k; i0 += 16) {
+      const int64_t left = min64(k - i0, 16);
+      f32x16 v[16];
+      for (int64_t j = 0; j < 16; ++j) {
+        v[j] = j0 + j < columns ? load_n(w + (j0 + j) * k + i0, left) : zero();
+      }
+      transpose(v);
+      for (int64_t i = 0; i < left; ++i) store(panel + (i0 + i) * width + j0, v[i]);
     }
   }
 }

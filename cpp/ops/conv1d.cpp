@@ -1,6 +1,7 @@
 // conv1d: packing, and the split of (batch, groups, channels, time) into tiles.
 #include <atomic>
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "../dispatch.h"
@@ -20,21 +21,21 @@ constexpr int64_t kOverread = 16 * 8;   // floats that vectors may read past a r
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Where each tap finds its input. Output t reads input t * stride + tap * dilation - pad_left: the
-// phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride.
+// phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride. The phases repeat after
+// stride / gcd(stride, dilation) taps.
 struct Layout {
   std::vector<int64_t> phase_first, tap_phase, tap_shift;
   int64_t reach = 0;  // largest shift
 
   explicit Layout(const Conv1dShape& s) {
+    const int64_t period = s.stride / std::gcd(s.stride, s.dilation);
     for (int64_t tap = 0; tap < s.taps; ++tap) {
-      const int64_t at = tap * s.dilation, first = at % s.stride - s.pad_left;
-      size_t f = 0;
-      while (f < phase_first.size() && phase_first[f] != first) ++f;
-      if (f == phase_first.size()) phase_first.push_back(first);
-      tap_phase.push_back(static_cast<int64_t>(f));
+      const int64_t at = tap * s.dilation;
+      if (tap < period) phase_first.push_back(at % s.stride - s.pad_left);
+      tap_phase.push_back(tap % period);
       tap_shift.push_back(at / s.stride);
-      if (tap_shift.back() > reach) reach = tap_shift.back();
     }
+    reach = tap_shift.back();
   }
   int64_t phases() const { return static_cast<int64_t>(phase_first.size()); }
 };

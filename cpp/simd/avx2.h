@@ -12,7 +12,7 @@ namespace forwardpass {
 namespace avx2 {
 namespace {
 
-constexpr const char* kName = "avx2";
+constexpr int kNativeLanes = 8;  // floats in one register
 
 struct f32x16 {
   __m256 lo, hi;
@@ -126,15 +126,15 @@ FP_INLINE f32x16 select(mask16 m, f32x16 a, f32x16 b) {
 }
 
 // 2^n as n0 = n >> 1 and n1 = n - n0, two exact powers: the first product is exact, so the pair
-// rounds once, as scalef does.
+// rounds once, as scalef does. n + 1.5 * 2^23 + 254 has n + 254 in its low bits; shifting left by
+// 23 drops the bits above the nine that matter.
 FP_INLINE __m256 scale2_half(__m256 a, __m256 n) {
-  const __m256i i = _mm256_cvtps_epi32(n);
+  const __m256i i = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(12582912.0f + 254.0f)));
   const __m256i i0 = _mm256_srai_epi32(i, 1);
   const __m256i i1 = _mm256_sub_epi32(i, i0);
-  const __m256i bias = _mm256_set1_epi32(127);
-  const __m256i s0 = _mm256_slli_epi32(_mm256_add_epi32(i0, bias), 23);
-  const __m256i s1 = _mm256_slli_epi32(_mm256_add_epi32(i1, bias), 23);
-  return _mm256_mul_ps(_mm256_mul_ps(a, _mm256_castsi256_ps(s0)), _mm256_castsi256_ps(s1));
+  const __m256 s0 = _mm256_castsi256_ps(_mm256_slli_epi32(i0, 23));
+  const __m256 s1 = _mm256_castsi256_ps(_mm256_slli_epi32(i1, 23));
+  return _mm256_mul_ps(_mm256_mul_ps(a, s0), s1);
 }
 FP_INLINE f32x16 scale2(f32x16 a, f32x16 n) {
   return {scale2_half(a.lo, n.lo), scale2_half(a.hi, n.hi)};
@@ -162,6 +162,40 @@ FP_INLINE f32x16 bits_sll(f32x16 a) {
 }
 FP_INLINE f32x16 int_to_float(f32x16 a) {
   return {_mm256_cvtepi32_ps(int_lo(a)), _mm256_cvtepi32_ps(int_hi(a))};
+}
+
+// One 8 x 8 block in three rounds of shuffles: pairs, quads, 128-bit halves.
+FP_INLINE void transpose8(__m256 (&v)[8]) {
+  __m256 a[8], b[8];
+  FP_UNROLL for (int i = 0; i < 8; i += 2) {
+    a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
+    a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
+  }
+  FP_UNROLL for (int i = 0; i < 8; i += 4) {
+    FP_UNROLL for (int j = 0; j < 2; ++j) {
+      b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
+      b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
+    }
+  }
+  FP_UNROLL for (int j = 0; j < 4; ++j) {
+    v[j] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x20);
+    v[j + 4] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x31);
+  }
+}
+// 16 x 16 as four blocks; the two off the diagonal trade places.
+FP_INLINE void transpose(f32x16 (&v)[16]) {
+  __m256 block[4][8];  // rows 0-7 low, rows 0-7 high, rows 8-15 low, rows 8-15 high
+  FP_UNROLL for (int i = 0; i < 8; ++i) {
+    block[0][i] = v[i].lo;
+    block[1][i] = v[i].hi;
+    block[2][i] = v[i + 8].lo;
+    block[3][i] = v[i + 8].hi;
+  }
+  FP_UNROLL for (int i = 0; i < 4; ++i) transpose8(block[i]);
+  FP_UNROLL for (int i = 0; i < 8; ++i) {
+    v[i] = {block[0][i], block[2][i]};
+    v[i + 8] = {block[1][i], block[3][i]};
+  }
 }
 
 FP_INLINE float reduce_add(f32x16 a) {

@@ -10,11 +10,15 @@
 #define FP_LINEAR_NR 16
 #define FP_CONV_MR 2
 
+// Out of line: inlined, the sixteen lanes of every operation of a polynomial make a function that
+// takes the compiler minutes.
+#define FP_LANE_OP inline FP_NOINLINE
+
 namespace forwardpass {
 namespace scalar {
 namespace {
 
-constexpr const char* kName = "scalar";
+constexpr int kNativeLanes = 1;  // floats in one register
 constexpr int kLanes = 16;
 
 struct f32x16 {
@@ -45,12 +49,16 @@ FP_INLINE float fma_exact(float a, float b, float c) {
   const double s = p + z;
   const double zz = s - p;
   const double e = (p - (s - zz)) + (z - zz);
-  uint64_t bits;
+  uint64_t bits, error;
   memcpy(&bits, &s, sizeof bits);
-  // e is NaN when s is infinite or NaN: both comparisons are false and s stays as it is.
-  const uint64_t inexact = static_cast<uint64_t>((e < 0.0) | (e > 0.0));
-  const uint64_t toward_zero = inexact & static_cast<uint64_t>((e < 0.0) != (s < 0.0));
-  bits = (bits - toward_zero) | inexact;
+  memcpy(&error, &e, sizeof error);
+  // In whole numbers, so that compilers vectorise it: 1 where s is infinite or NaN; 1 where s is
+  // finite and e is not zero; 1 where besides |s| is larger than the exact sum.
+  const uint64_t special = (((bits >> 52) & 0x7ff) + 1) >> 11;
+  const uint64_t nonzero = ((error << 1) | (0 - (error << 1))) >> 63;
+  const uint64_t inexact = nonzero & (special ^ 1);
+  const uint64_t above = inexact & ((error ^ bits) >> 63);
+  bits = (bits - above) | inexact;
   double odd;
   memcpy(&odd, &bits, sizeof odd);
   return static_cast<float>(odd);
@@ -58,56 +66,56 @@ FP_INLINE float fma_exact(float a, float b, float c) {
 
 #define FP_LANES(body)                                  \
   f32x16 r;                                             \
-  FP_UNROLL for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+  for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
   return r
 #define FP_MASK(body)                                   \
   mask16 r;                                             \
-  FP_UNROLL for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+  for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
   return r
 
-FP_INLINE f32x16 set1(float s) { FP_LANES(s); }
-FP_INLINE f32x16 zero() { return set1(0.0f); }
-FP_INLINE f32x16 load(const float* p) { FP_LANES(p[i]); }
-FP_INLINE void store(float* p, f32x16 a) {
-  FP_UNROLL for (int i = 0; i < kLanes; ++i) { p[i] = a.v[i]; }
+FP_LANE_OP f32x16 set1(float s) { FP_LANES(s); }
+FP_LANE_OP f32x16 zero() { return set1(0.0f); }
+FP_LANE_OP f32x16 load(const float* p) { FP_LANES(p[i]); }
+FP_LANE_OP void store(float* p, f32x16 a) {
+  for (int i = 0; i < kLanes; ++i) { p[i] = a.v[i]; }
 }
-FP_INLINE f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
-FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
+FP_LANE_OP f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
+FP_LANE_OP f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
   FP_LANES(i < n ? p[i] : rest.v[i]);
 }
-FP_INLINE f32x16 keep_n(f32x16 a, int64_t n) { FP_LANES(i < n ? a.v[i] : 0.0f); }
-FP_INLINE void store_n(float* p, f32x16 a, int64_t n) {
+FP_LANE_OP f32x16 keep_n(f32x16 a, int64_t n) { FP_LANES(i < n ? a.v[i] : 0.0f); }
+FP_LANE_OP void store_n(float* p, f32x16 a, int64_t n) {
   for (int i = 0; i < n; ++i) p[i] = a.v[i];
 }
 
-FP_INLINE f32x16 add(f32x16 a, f32x16 b) { FP_LANES(a.v[i] + b.v[i]); }
-FP_INLINE f32x16 sub(f32x16 a, f32x16 b) { FP_LANES(a.v[i] - b.v[i]); }
-FP_INLINE f32x16 mul(f32x16 a, f32x16 b) { FP_LANES(a.v[i] * b.v[i]); }
-FP_INLINE f32x16 div(f32x16 a, f32x16 b) { FP_LANES(a.v[i] / b.v[i]); }
-FP_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FP_LANES(fma_exact(a.v[i], b.v[i], c.v[i])); }
-FP_INLINE f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) {
+FP_LANE_OP f32x16 add(f32x16 a, f32x16 b) { FP_LANES(a.v[i] + b.v[i]); }
+FP_LANE_OP f32x16 sub(f32x16 a, f32x16 b) { FP_LANES(a.v[i] - b.v[i]); }
+FP_LANE_OP f32x16 mul(f32x16 a, f32x16 b) { FP_LANES(a.v[i] * b.v[i]); }
+FP_LANE_OP f32x16 div(f32x16 a, f32x16 b) { FP_LANES(a.v[i] / b.v[i]); }
+FP_LANE_OP f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FP_LANES(fma_exact(a.v[i], b.v[i], c.v[i])); }
+FP_LANE_OP f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) {
   FP_LANES(fma_exact(-a.v[i], b.v[i], c.v[i]));
 }
-FP_INLINE f32x16 sqrt(f32x16 a) { FP_LANES(::sqrtf(a.v[i])); }
+FP_LANE_OP f32x16 sqrt(f32x16 a) { FP_LANES(::sqrtf(a.v[i])); }
 
-FP_INLINE f32x16 bits_and(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) & u)); }
-FP_INLINE f32x16 bits_or(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) | u)); }
-FP_INLINE f32x16 abs(f32x16 a) { return bits_and(a, 0x7fffffffu); }
-FP_INLINE f32x16 neg(f32x16 a) { FP_LANES(bits_float(float_bits(a.v[i]) ^ 0x80000000u)); }
-FP_INLINE f32x16 copysign(f32x16 magnitude, f32x16 sign) {
+FP_LANE_OP f32x16 bits_and(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) & u)); }
+FP_LANE_OP f32x16 bits_or(f32x16 a, uint32_t u) { FP_LANES(bits_float(float_bits(a.v[i]) | u)); }
+FP_LANE_OP f32x16 abs(f32x16 a) { return bits_and(a, 0x7fffffffu); }
+FP_LANE_OP f32x16 neg(f32x16 a) { FP_LANES(bits_float(float_bits(a.v[i]) ^ 0x80000000u)); }
+FP_LANE_OP f32x16 copysign(f32x16 magnitude, f32x16 sign) {
   FP_LANES(bits_float((float_bits(magnitude.v[i]) & 0x7fffffffu) |
                       (float_bits(sign.v[i]) & 0x80000000u)));
 }
 
-FP_INLINE mask16 lt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] < b.v[i]); }
-FP_INLINE mask16 le(f32x16 a, f32x16 b) { FP_MASK(a.v[i] <= b.v[i]); }
-FP_INLINE mask16 gt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] > b.v[i]); }
-FP_INLINE mask16 eq(f32x16 a, f32x16 b) { FP_MASK(a.v[i] == b.v[i]); }
-FP_INLINE mask16 is_nan(f32x16 a) { FP_MASK(a.v[i] != a.v[i]); }
-FP_INLINE mask16 mask_or(mask16 a, mask16 b) { FP_MASK(a.v[i] || b.v[i]); }
-FP_INLINE f32x16 select(mask16 m, f32x16 a, f32x16 b) { FP_LANES(m.v[i] ? a.v[i] : b.v[i]); }
-FP_INLINE f32x16 max(f32x16 a, f32x16 b) { FP_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
-FP_INLINE f32x16 min(f32x16 a, f32x16 b) { FP_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
+FP_LANE_OP mask16 lt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] < b.v[i]); }
+FP_LANE_OP mask16 le(f32x16 a, f32x16 b) { FP_MASK(a.v[i] <= b.v[i]); }
+FP_LANE_OP mask16 gt(f32x16 a, f32x16 b) { FP_MASK(a.v[i] > b.v[i]); }
+FP_LANE_OP mask16 eq(f32x16 a, f32x16 b) { FP_MASK(a.v[i] == b.v[i]); }
+FP_LANE_OP mask16 is_nan(f32x16 a) { FP_MASK(a.v[i] != a.v[i]); }
+FP_LANE_OP mask16 mask_or(mask16 a, mask16 b) { FP_MASK(a.v[i] || b.v[i]); }
+FP_LANE_OP f32x16 select(mask16 m, f32x16 a, f32x16 b) { FP_LANES(m.v[i] ? a.v[i] : b.v[i]); }
+FP_LANE_OP f32x16 max(f32x16 a, f32x16 b) { FP_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
+FP_LANE_OP f32x16 min(f32x16 a, f32x16 b) { FP_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 
 // v * 2^(n>>1) * 2^(n - (n>>1)): the first product is exact, so the pair rounds once.
 FP_INLINE float scale2_lane(float a, float n) {
@@ -115,34 +123,44 @@ FP_INLINE float scale2_lane(float a, float n) {
   return a * bits_float(static_cast<uint32_t>(i0 + 127) << 23) *
          bits_float(static_cast<uint32_t>(i1 + 127) << 23);
 }
-FP_INLINE f32x16 scale2(f32x16 a, f32x16 n) { FP_LANES(scale2_lane(a.v[i], n.v[i])); }
+FP_LANE_OP f32x16 scale2(f32x16 a, f32x16 n) { FP_LANES(scale2_lane(a.v[i], n.v[i])); }
 
-FP_INLINE f32x16 bits_sub(f32x16 a, int32_t k) {
+FP_LANE_OP f32x16 bits_sub(f32x16 a, int32_t k) {
   FP_LANES(bits_float(float_bits(a.v[i]) - static_cast<uint32_t>(k)));
 }
-FP_INLINE f32x16 bits_add(f32x16 a, f32x16 b) {
+FP_LANE_OP f32x16 bits_add(f32x16 a, f32x16 b) {
   FP_LANES(bits_float(float_bits(a.v[i]) + float_bits(b.v[i])));
 }
 template <int S>
-FP_INLINE f32x16 bits_sra(f32x16 a) {
+FP_LANE_OP f32x16 bits_sra(f32x16 a) {
   FP_LANES(bits_float(static_cast<uint32_t>(static_cast<int32_t>(float_bits(a.v[i])) >> S)));
 }
 template <int S>
-FP_INLINE f32x16 bits_sll(f32x16 a) {
+FP_LANE_OP f32x16 bits_sll(f32x16 a) {
   FP_LANES(bits_float(float_bits(a.v[i]) << S));
 }
-FP_INLINE f32x16 int_to_float(f32x16 a) {
+FP_LANE_OP f32x16 int_to_float(f32x16 a) {
   FP_LANES(static_cast<float>(static_cast<int32_t>(float_bits(a.v[i]))));
 }
 #undef FP_LANES
 #undef FP_MASK
 
-FP_INLINE float reduce_add(f32x16 a) {
+FP_LANE_OP void transpose(f32x16 (&v)[16]) {
+  for (int i = 0; i < kLanes; ++i) {
+    for (int j = 0; j < i; ++j) {
+      const float a = v[i].v[j];
+      v[i].v[j] = v[j].v[i];
+      v[j].v[i] = a;
+    }
+  }
+}
+
+FP_LANE_OP float reduce_add(f32x16 a) {
   for (int width = 8; width >= 1; width /= 2)
     for (int i = 0; i < width; ++i) a.v[i] = a.v[i] + a.v[i + width];
   return a.v[0];
 }
-FP_INLINE float reduce_max(f32x16 a) {
+FP_LANE_OP float reduce_max(f32x16 a) {
   for (int width = 8; width >= 1; width /= 2)
     for (int i = 0; i < width; ++i) a.v[i] = a.v[i] > a.v[i + width] ? a.v[i] : a.v[i + width];
   return a.v[0];

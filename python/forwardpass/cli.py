@@ -1,0 +1,100 @@
+"""The command line: `forwardpass demo`, `forwardpass info`. Nothing else imports this file.
+
+A command is a function from parsed options to an exit status, registered in _parser(); it imports
+what it needs itself, so that `forwardpass --help` stays quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from forwardpass import __version__
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command. 0 done, 1 failed, 2 bad usage, 130 interrupted, 141 the reader went away."""
+    try:
+        try:
+            return _run(argv)
+        finally:  # also after --help, which leaves by SystemExit
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where a closed pipe or a full disk can be dealt with
+    except KeyboardInterrupt:
+        return 130  # 128 + SIGINT, as a shell reports it
+    except BrokenPipeError:
+        _drop_stdout()
+        return 141  # 128 + SIGPIPE: `forwardpass demo | head` is not an error worth a message
+    except OSError as error:
+        _drop_stdout()
+        return fail(str(error))
+
+
+def fail(message: str) -> int:
+    """Say on stderr what went wrong, and give the exit status of a failure."""
+    print(f"forwardpass: error: {message}", file=sys.stderr)
+    return 1
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    parser = _parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    status: int = options.run(options)
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="forwardpass", description="The forward pass of neural networks on NumPy arrays."
+    )
+    parser.add_argument("--version", action="version", version=f"forwardpass {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="a small network reads handwritten digits")
+    demo.add_argument(
+        "--images", type=_count, default=5, metavar="N", help="pictures to show (default 5)"
+    )
+    demo.add_argument("--no-timing", action="store_true", help="leave out the comparison of speed")
+    demo.add_argument("--data", metavar="FILE", help="another file from examples/digits/train.py")
+    demo.set_defaults(run=_demo)
+
+    info = commands.add_parser("info", help="versions, instruction set, threads, build")
+    info.add_argument("--json", action="store_true", help="for programs")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 up, got {text!r}")
+    return int(text)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from forwardpass import demo
+
+    try:
+        return demo.run(options.data, images=options.images, timing=not options.no_timing)
+    except demo.DataError as error:
+        return fail(str(error))
+
+
+def _info(options: argparse.Namespace) -> int:
+    from forwardpass import info
+
+    return info.run(as_json=options.json)
+
+
+def _drop_stdout() -> None:
+    """Point stdout at nothing, so that the interpreter's own flush at exit stays silent."""
+    try:
+        sink = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(sink, sys.stdout.fileno())
+        os.close(sink)
+    except (AttributeError, OSError, ValueError):
+        pass  # stdout is not a file (a test's capture, a GUI): nothing to silence

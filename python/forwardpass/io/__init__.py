@@ -1,0 +1,1 @@
+"""Weight files. Nothing is imported here, so that `import forwardpass` stays cheap."""
