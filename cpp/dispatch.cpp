@@ -21,13 +21,13 @@ namespace forwardpass {
 #endif
 #define FP_FOR_EACH_ISA(X) FP_AVX512(X) FP_AVX2(X) X(scalar, true)
 
-#define FP_DECLARE(isa, supported)              \
-  namespace isa {                               \
-  extern const UnaryKernels unary_kernels;      \
-  extern const LinearKernels linear_kernels;    \
-  extern const Conv1dKernels conv1d_kernels;    \
-  extern const NormKernels norm_kernels;        \
-  extern const ProbeKernels probe_kernels;      \
+#define FP_DECLARE(isa, supported)           \
+  namespace isa {                            \
+  extern const UnaryKernels unary_kernels;   \
+  extern const LinearKernels linear_kernels; \
+  extern const Conv1dKernels conv1d_kernels; \
+  extern const NormKernels norm_kernels;     \
+  extern const ProbeKernels probe_kernels;   \
   }
 FP_FOR_EACH_ISA(FP_DECLARE)
 #undef FP_DECLARE
@@ -39,10 +39,13 @@ std::vector<const Kernels*> supported_tables() {
   const CpuFeatures cpu = detect_cpu();
   (void)cpu;
   std::vector<const Kernels*> tables;
-#define FP_TABLE(isa, supported)                                                              \
-  static const Kernels isa##_table = {#isa, &isa::unary_kernels, &isa::linear_kernels,        \
-                                      &isa::conv1d_kernels, &isa::norm_kernels,               \
-                                      &isa::probe_kernels};                                   \
+#define FP_TABLE(isa, supported)                            \
+  static const Kernels isa##_table = {#isa,                 \
+                                      &isa::unary_kernels,  \
+                                      &isa::linear_kernels, \
+                                      &isa::conv1d_kernels, \
+                                      &isa::norm_kernels,   \
+                                      &isa::probe_kernels}; \
   if (supported) tables.push_back(&isa##_table);
   FP_FOR_EACH_ISA(FP_TABLE)
 #undef FP_TABLE
@@ -63,7 +66,8 @@ const Kernels* find(const std::string& name) {
 
 std::string choices() {
   std::string list;
-  for (const Kernels* table : tables()) list += (list.empty() ? "" : ", ") + std::string(table->isa);
+  for (const Kernels* table : tables())
+    list += (list.empty() ? "" : ", ") + std::string(table->isa);
   return list;
 }
 
@@ -71,9 +75,9 @@ const Kernels* choose() {
   const char* forced = std::getenv("FORWARDPASS_ISA");
   if (!forced || !*forced) return tables().front();
   if (const Kernels* table = find(forced)) return table;
-  throw std::runtime_error("FORWARDPASS_ISA='" + std::string(forced) +
-                           "' is not an instruction set of this build and machine; choose one of: " +
-                           choices());
+  throw std::runtime_error(
+      "FORWARDPASS_ISA='" + std::string(forced) +
+      "' is not an instruction set of this build and machine; choose one of: " + choices());
 }
 
 std::atomic<const Kernels*> current{nullptr};
@@ -98,8 +102,8 @@ std::vector<std::string> available_isas() {
 void set_isa(const std::string& name) {
   const Kernels* table = find(name);
   if (!table) {
-    throw std::invalid_argument("isa '" + name + "' is not available here; choose one of: " +
-                                choices());
+    throw std::invalid_argument("isa '" + name +
+                                "' is not available here; choose one of: " + choices());
   }
   current.store(table, std::memory_order_release);
 }

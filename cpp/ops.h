@@ -42,8 +42,8 @@ class PackedLinear {
 };
 
 // The same from a weight (n, k) as it is; panels are packed on the fly. Same bits.
-void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n,
-            int64_t k, float* y, const Fusion& fusion);
+void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n, int64_t k,
+            float* y, const Fusion& fusion);
 
 struct Conv1dShape {
   int64_t in = 0, out = 0, taps = 0;  // in, out: all channels

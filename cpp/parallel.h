@@ -11,16 +11,17 @@ namespace forwardpass {
 // Threads that an op may use now: threads(n) of this Python thread, else set_num_threads, else
 // FORWARDPASS_NUM_THREADS, else OMP_NUM_THREADS, else min(CPU affinity, container quota).
 int num_threads();
-void set_num_threads(int n);          // process-wide; n >= 1
-int push_thread_override(int n);      // for the calling thread; returns the one before, 0 = none
+void set_num_threads(int n);      // process-wide; n >= 1
+int push_thread_override(int n);  // for the calling thread; returns the one before, 0 = none
 void pop_thread_override(int before);
-std::string thread_source();          // where num_threads() comes from, in words
+std::string thread_source();  // where num_threads() comes from, in words
 // Reads the environment once, so that a bad FORWARDPASS_NUM_THREADS fails at import, not mid-run.
 // Throws std::runtime_error.
 void check_thread_environment();
 
 bool built_with_openmp();
-// True in a child forked after a parallel region: the thread team did not survive, ops run serially.
+// True in a child forked after a parallel region: the thread team did not survive, ops run
+// serially.
 bool serial_after_fork();
 
 // Calls fn(tile) for each tile of [0, tiles), claimed one by one by at most `threads` threads, and
@@ -36,8 +37,7 @@ void parallel_for(int64_t tiles, int threads, const Fn& fn) {
     return;
   }
   parallel_run(
-      tiles, threads,
-      [](void* context, int64_t tile) { (*static_cast<const Fn*>(context))(tile); },
+      tiles, threads, [](void* context, int64_t tile) { (*static_cast<const Fn*>(context))(tile); },
       const_cast<void*>(static_cast<const void*>(&fn)));
 }
 

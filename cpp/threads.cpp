@@ -65,7 +65,8 @@ int quota_v2(const std::string& folder) {
 }
 
 int quota_v1(const std::string& folder) {
-  std::ifstream quota_file(folder + "/cpu.cfs_quota_us"), period_file(folder + "/cpu.cfs_period_us");
+  std::ifstream quota_file(folder + "/cpu.cfs_quota_us"),
+      period_file(folder + "/cpu.cfs_period_us");
   double quota = 0, period = 0;
   if (!(quota_file >> quota) || !(period_file >> period)) return 0;
   return whole_cpus(quota, period);
@@ -143,7 +144,7 @@ int push_thread_override(int n) {
 void pop_thread_override(int before) { override_of_this_thread = before; }
 
 std::string thread_source() {
-  std::string source = override_of_this_thread ? "threads(n)"
+  std::string source = override_of_this_thread                        ? "threads(n)"
                        : process_wide.load(std::memory_order_relaxed) ? "set_num_threads"
                                                                       : default_count().source;
   if (!built_with_openmp()) source += "; built without OpenMP, so ops run on one thread";

@@ -79,15 +79,19 @@ Unary activation(py::handle name, const char* op) {
   static constexpr struct {
     const char* name;
     Unary value;
-  } kNames[] = {{"relu", Unary::relu},       {"gelu", Unary::gelu},
-                {"gelu_tanh", Unary::gelu_tanh}, {"silu", Unary::silu},
-                {"sigmoid", Unary::sigmoid}, {"tanh", Unary::tanh},
+  } kNames[] = {{"relu", Unary::relu},
+                {"gelu", Unary::gelu},
+                {"gelu_tanh", Unary::gelu_tanh},
+                {"silu", Unary::silu},
+                {"sigmoid", Unary::sigmoid},
+                {"tanh", Unary::tanh},
                 {"leaky_relu", Unary::leaky_relu}};
   for (const auto& entry : kNames) {
     if (std::strcmp(entry.name, text) == 0) return entry.value;
   }
   std::string choices;
-  for (const auto& entry : kNames) choices += (choices.empty() ? "" : ", ") + std::string(entry.name);
+  for (const auto& entry : kNames)
+    choices += (choices.empty() ? "" : ", ") + std::string(entry.name);
   throw_value(where, "must be None or one of " + choices + "; got " + shown(name));
 }
 

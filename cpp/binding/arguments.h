@@ -17,8 +17,7 @@ float finite_number(py::handle value, Where where);
 struct Padding {
   int64_t left, right;
 };
-Padding padding(py::handle value, int64_t taps, int64_t stride, int64_t dilation,
-                const char* op);
+Padding padding(py::handle value, int64_t taps, int64_t stride, int64_t dilation, const char* op);
 
 // None or a name: relu, leaky_relu, gelu, gelu_tanh, silu, sigmoid, tanh.
 Unary activation(py::handle name, const char* op);

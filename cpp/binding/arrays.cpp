@@ -26,8 +26,8 @@ bool is_native_float32(PyObject* array) {
   PyObject* descr = array_proxy(array)->descr;
   if (descr == float32_descr()) return true;
   const auto* fields = py::detail::array_descriptor_proxy(descr);
-  return fields->type_num == npy_api::NPY_FLOAT_ && (fields->byteorder == '=' ||
-                                                      fields->byteorder == '|');
+  return fields->type_num == npy_api::NPY_FLOAT_ &&
+         (fields->byteorder == '=' || fields->byteorder == '|');
 }
 
 std::string type_name(py::handle object) {
@@ -53,8 +53,7 @@ py::object array_from(py::handle source, Where where) {
     return py::module_::import("numpy").attr("from_dlpack")(source);
   }
   throw_type(where, "must be a float32 array, got " + type_name(source) +
-                        "; convert it with np.asarray(" + where.argument +
-                        ", dtype=np.float32)");
+                        "; convert it with np.asarray(" + where.argument + ", dtype=np.float32)");
 }
 
 [[noreturn]] void throw_dtype(py::handle array, Where where) {
@@ -132,13 +131,12 @@ void Input::adopt(PyObject* array) {
 }
 
 void Input::convert(py::handle source, Where where) {
-  py::object array = api().PyArray_Check_(source.ptr())
-                         ? py::reinterpret_borrow<py::object>(source)
-                         : array_from(source, where);
+  py::object array = api().PyArray_Check_(source.ptr()) ? py::reinterpret_borrow<py::object>(source)
+                                                        : array_from(source, where);
   if (!is_native_float32(array.ptr())) throw_dtype(array, where);
   Py_INCREF(float32_descr());
-  PyObject* copy = api().PyArray_FromAny_(array.ptr(), float32_descr(), 0, 0,
-                                          kContiguous | kAligned, nullptr);
+  PyObject* copy =
+      api().PyArray_FromAny_(array.ptr(), float32_descr(), 0, 0, kContiguous | kAligned, nullptr);
   if (!copy) throw py::error_already_set();
   owner_ = py::reinterpret_steal<py::object>(copy);
   adopt(copy);

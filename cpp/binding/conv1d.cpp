@@ -56,8 +56,10 @@ struct ConvWeights {
 Shape result_shape(const Input& x, const Conv1dShape& s) {
   const int ndim = x.ndim();
   if (ndim != 2 && ndim != 3) {
-    throw_value({kOp, "input"}, "must have shape (batch, channels, length) or (channels, length), "
-                                "got " + x.text());
+    throw_value({kOp, "input"},
+                "must have shape (batch, channels, length) or (channels, length), "
+                "got " +
+                    x.text());
   }
   if (x.dim(ndim - 2) != s.in) {
     throw_value({kOp, "input"}, "must have " + std::to_string(s.in) + " channels (weight.shape[1]" +
@@ -65,11 +67,11 @@ Shape result_shape(const Input& x, const Conv1dShape& s) {
   }
   const int64_t length = s.out_length(x.dim(ndim - 1));
   if (length < 1) {
-    throw_value({kOp, "input"},
-                "is too short: length " + std::to_string(x.dim(ndim - 1)) + " with padding " +
-                    std::to_string(s.pad_left) + " + " + std::to_string(s.pad_right) +
-                    " is less than the kernel's reach of " +
-                    std::to_string(s.dilation * (s.taps - 1) + 1));
+    throw_value({kOp, "input"}, "is too short: length " + std::to_string(x.dim(ndim - 1)) +
+                                    " with padding " + std::to_string(s.pad_left) + " + " +
+                                    std::to_string(s.pad_right) +
+                                    " is less than the kernel's reach of " +
+                                    std::to_string(s.dilation * (s.taps - 1) + 1));
   }
   Shape shape(x.shape(), x.shape() + ndim);
   shape[static_cast<size_t>(ndim) - 2] = s.out;
@@ -78,7 +80,7 @@ Shape result_shape(const Input& x, const Conv1dShape& s) {
 }
 
 py::array run(const Input& x, const PackedConv1d& packed, py::handle act, py::handle slope,
-               py::handle residual, py::handle out, const ConvWeights* raw) {
+              py::handle residual, py::handle out, const ConvWeights* raw) {
   const Conv1dShape& s = packed.shape();
   const Shape shape = result_shape(x, s);
   const int ndim = static_cast<int>(shape.size());
@@ -91,8 +93,7 @@ py::array run(const Input& x, const PackedConv1d& packed, py::handle act, py::ha
   float* y = output.data();
   const int64_t batch = ndim == 3 ? x.dim(0) : 1;
   {
-    const double work = static_cast<double>(count) *
-                        static_cast<double>(s.in / s.groups * s.taps);
+    const double work = static_cast<double>(count) * static_cast<double>(s.in / s.groups * s.taps);
     const MaybeReleaseGil release(work, kWorthReleasing);
     packed.run(x.data(), batch, x.dim(ndim - 1), y, fusion.get());
   }
@@ -105,8 +106,8 @@ std::unique_ptr<PackedConv1d> pack_checked(const ConvWeights& w) {
 }
 
 py::array conv1d_raw(py::handle input, py::handle weight, py::handle bias, py::handle stride,
-                      py::handle pad, py::handle dilation, py::handle groups, py::handle act,
-                      py::handle slope, py::handle residual, py::handle out) {
+                     py::handle pad, py::handle dilation, py::handle groups, py::handle act,
+                     py::handle slope, py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   const ConvWeights w(weight, bias, stride, pad, dilation, groups);
   result_shape(x, w.shape);  // before the work of packing
@@ -119,7 +120,7 @@ std::unique_ptr<PackedConv1d> pack(py::handle weight, py::handle bias, py::handl
 }
 
 py::array call(const PackedConv1d& self, py::handle input, py::handle act, py::handle slope,
-                py::handle residual, py::handle out) {
+               py::handle residual, py::handle out) {
   return run(Input(input, {kOp, "input"}), self, act, slope, residual, out, nullptr);
 }
 
@@ -144,14 +145,12 @@ std::optional<py::array> bias_of(const PackedConv1d& self) {
 void bind_conv1d(py::module_& m) {
   m.def("conv1d", &conv1d_raw, py::arg("input"), py::arg("weight"), py::arg("bias") = py::none(),
         py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
-        py::arg("groups") = 1, py::arg("activation") = py::none(),
-        py::arg("negative_slope") = 0.01, py::arg("residual") = py::none(),
-        py::arg("out") = py::none());
+        py::arg("groups") = 1, py::arg("activation") = py::none(), py::arg("negative_slope") = 0.01,
+        py::arg("residual") = py::none(), py::arg("out") = py::none());
   py::class_<PackedConv1d>(m, "PackedConv1d",
                            "A convolution's weight in the layout of one instruction set.")
-      .def(py::init(&pack), py::arg("weight"), py::arg("bias") = py::none(),
-           py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
-           py::arg("groups") = 1)
+      .def(py::init(&pack), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1,
+           py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1)
       .def("__call__", &call, py::arg("input"), py::arg("activation") = py::none(),
            py::arg("negative_slope") = 0.01, py::arg("residual") = py::none(),
            py::arg("out") = py::none())

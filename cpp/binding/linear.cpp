@@ -13,8 +13,8 @@ constexpr double kWorthReleasing = 5e5;  // multiply-adds
 Shape result_shape(const Input& input, py::ssize_t n, py::ssize_t k, bool squeeze) {
   const int ndim = input.ndim();
   if (ndim < 1 || input.dim(ndim - 1) != k) {
-    throw_value({kOp, "input"}, "must have shape (*, " + std::to_string(k) + "), got " +
-                                    input.text());
+    throw_value({kOp, "input"},
+                "must have shape (*, " + std::to_string(k) + "), got " + input.text());
   }
   Shape shape(input.shape(), input.shape() + ndim);
   if (squeeze) {
@@ -30,8 +30,8 @@ py::ssize_t row_count(const Input& input) { return product(input.shape(), input.
 // Runs `op(x, m, y, fusion)` on checked arguments.
 template <class Op>
 py::array run(const Input& input, py::ssize_t n, py::ssize_t k, bool squeeze, py::handle act,
-               py::handle slope, py::handle residual, py::handle out,
-               const std::vector<const Input*>& others, const Op& op) {
+              py::handle slope, py::handle residual, py::handle out,
+              const std::vector<const Input*>& others, const Op& op) {
   const Shape shape = result_shape(input, n, k, squeeze);
   const int ndim = static_cast<int>(shape.size());
   const FusionArgs fusion(act, slope, residual, shape.data(), ndim, kOp);
@@ -58,8 +58,8 @@ struct LinearWeights {
   LinearWeights(py::handle w, py::handle b, bool allow_vector)
       : weight(w, {kOp, "weight"}), bias(b, {kOp, "bias"}) {
     if (weight.ndim() != 2 && !(allow_vector && weight.ndim() == 1)) {
-      throw_value({kOp, "weight"}, "must have shape (out_features, in_features), got " +
-                                       weight.text());
+      throw_value({kOp, "weight"},
+                  "must have shape (out_features, in_features), got " + weight.text());
     }
     n = weight.ndim() == 2 ? weight.dim(0) : 1;
     k = weight.dim(weight.ndim() - 1);
@@ -68,7 +68,7 @@ struct LinearWeights {
 };
 
 py::array linear_raw(py::handle input, py::handle weight, py::handle bias, py::handle act,
-                      py::handle slope, py::handle residual, py::handle out) {
+                     py::handle slope, py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   const LinearWeights w(weight, bias, true);
   return run(x, w.n, w.k, w.weight.ndim() == 1, act, slope, residual, out,
@@ -85,7 +85,7 @@ std::unique_ptr<PackedLinear> pack(py::handle weight, py::handle bias) {
 }
 
 py::array call(const PackedLinear& self, py::handle input, py::handle act, py::handle slope,
-                py::handle residual, py::handle out) {
+               py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   return run(x, self.n(), self.k(), false, act, slope, residual, out, {},
              [&](const float* xs, py::ssize_t m, float* y, const Fusion& fusion) {

@@ -29,7 +29,8 @@ py::array gelu(py::handle input, py::handle approximate, py::handle out) {
   if (!word) throw py::error_already_set();
   const bool is_tanh = std::string_view(word) == "tanh";
   if (!is_tanh && std::string_view(word) != "none") {
-    throw_value(where, "must be 'none' or 'tanh', got " + py::repr(approximate).cast<std::string>());
+    throw_value(where,
+                "must be 'none' or 'tanh', got " + py::repr(approximate).cast<std::string>());
   }
   return run_unary(is_tanh ? Unary::gelu_tanh : Unary::gelu, input, out, 0.0f, "gelu");
 }
@@ -58,7 +59,7 @@ float eps_or_default(py::handle eps, const char* op) {
 }
 
 py::array rms_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle eps,
-                       py::handle out) {
+                      py::handle out) {
   const char* op = "rms_norm";
   const Input x(input, {op, "input"});
   const OptionalInput w(weight, {op, "weight"});
@@ -77,8 +78,10 @@ py::array rms_norm_op(py::handle input, py::handle shape, py::handle weight, py:
   return output.finish();
 }
 
-py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::handle residual, py::handle shape,
-                          py::handle weight, py::handle eps, py::handle out, py::handle out_sum) {
+py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::handle residual,
+                                                        py::handle shape, py::handle weight,
+                                                        py::handle eps, py::handle out,
+                                                        py::handle out_sum) {
   const char* op = "add_rms_norm";
   const Input x(input, {op, "input"});
   const OptionalInput r(residual, {op, "residual"}), w(weight, {op, "weight"});
@@ -109,7 +112,7 @@ py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::ha
 }
 
 py::array layer_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle bias,
-                         py::handle eps, py::handle out) {
+                        py::handle eps, py::handle out) {
   const char* op = "layer_norm";
   const Input x(input, {op, "input"});
   const OptionalInput w(weight, {op, "weight"}), b(bias, {op, "bias"});
@@ -184,8 +187,8 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   const py::array index = integer_array(indices);
   const Input table(weight, {op, "weight"});
   if (table.ndim() != 2) {
-    throw_value({op, "weight"}, "must have shape (num_embeddings, embedding_dim), got " +
-                                    table.text());
+    throw_value({op, "weight"},
+                "must have shape (num_embeddings, embedding_dim), got " + table.text());
   }
   Shape shape(index.shape(), index.shape() + index.ndim());
   shape.push_back(table.dim(1));
@@ -198,17 +201,15 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   {
     const MaybeReleaseGil release(static_cast<double>(count) * static_cast<double>(table.dim(1)),
                                   kWorthReleasing);
-    bad = index.dtype().kind() == 'i'
-              ? embedding(static_cast<const int64_t*>(index.data()), count, table.data(),
-                          table.dim(0), table.dim(1), y)
-              : embedding(static_cast<const uint64_t*>(index.data()), count, table.data(),
-                          table.dim(0), table.dim(1), y);
+    bad = index.dtype().kind() == 'i' ? embedding(static_cast<const int64_t*>(index.data()), count,
+                                                  table.data(), table.dim(0), table.dim(1), y)
+                                      : embedding(static_cast<const uint64_t*>(index.data()), count,
+                                                  table.data(), table.dim(0), table.dim(1), y);
   }
   if (bad >= 0) {
     const py::object value = index.attr("flat")[py::int_(bad)];
     throw py::index_error("embedding(): index " + py::str(value).cast<std::string>() +
-                          " is out of range for " + std::to_string(table.dim(0)) +
-                          " embeddings");
+                          " is out of range for " + std::to_string(table.dim(0)) + " embeddings");
   }
   return output.finish();
 }
@@ -218,10 +219,9 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
 void bind_rows(py::module_& m) {
   const py::arg input("input");
   const py::arg_v out("out", py::none());
-#define FP_UNARY(name)                                                                         \
-  m.def(                                                                                       \
-      #name,                                                                                   \
-      [](py::handle x, py::handle y) { return run_unary(Unary::name, x, y, 0.0f, #name); }, \
+#define FP_UNARY(name)                                                                             \
+  m.def(                                                                                           \
+      #name, [](py::handle x, py::handle y) { return run_unary(Unary::name, x, y, 0.0f, #name); }, \
       input, out);
   FP_UNARY(relu)
   FP_UNARY(silu)

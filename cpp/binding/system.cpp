@@ -52,10 +52,12 @@ void bind_system(py::module_& m) {
   m.def("available_isas", &isa_names, "Instruction sets that run here, best first.");
   m.def("_set_isa", [](const std::string& name) { set_isa(name); }, py::arg("name"));
   m.def("get_num_threads", &num_threads);
-  m.def("set_num_threads", [](py::handle n) { set_num_threads(thread_count(n, "set_num_threads")); },
-        py::arg("n"));
-  m.def("_push_threads", [](py::handle n) { return push_thread_override(thread_count(n, "threads")); },
-        py::arg("n"));
+  m.def(
+      "set_num_threads", [](py::handle n) { set_num_threads(thread_count(n, "set_num_threads")); },
+      py::arg("n"));
+  m.def(
+      "_push_threads",
+      [](py::handle n) { return push_thread_override(thread_count(n, "threads")); }, py::arg("n"));
   m.def("_pop_threads", &pop_thread_override, py::arg("previous"));
   m.def("thread_source", &thread_source, "Where the number of threads comes from.");
   m.def("build_info", &build_info);

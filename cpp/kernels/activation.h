@@ -26,16 +26,18 @@ FP_INLINE void map(const float* x, float* y, int64_t n, F f) {
   constexpr int64_t kStep = 16 * kMapVectors;
   for (; i + kStep <= n; i += kStep) {
     f32x16 v[kMapVectors];
-    FP_UNROLL for (int j = 0; j < kMapVectors; ++j) v[j] = f(load(x + i + 16 * j));
-    FP_UNROLL for (int j = 0; j < kMapVectors; ++j) store(y + i + 16 * j, v[j]);
+    FP_UNROLL
+    for (int j = 0; j < kMapVectors; ++j) v[j] = f(load(x + i + 16 * j));
+    FP_UNROLL
+    for (int j = 0; j < kMapVectors; ++j) store(y + i + 16 * j, v[j]);
   }
   for (; i + 16 <= n; i += 16) store(y + i, f(load(x + i)));
   if (i < n) store_n(y + i, f(load_n(x + i, n - i)), n - i);
 }
 
-#define FP_MAP(name) \
-  void map_##name(const float* x, float* y, int64_t n, float) { \
-    map(x, y, n, [](f32x16 v) FP_INLINE_LAMBDA { return name(v); });              \
+#define FP_MAP(name)                                                 \
+  void map_##name(const float* x, float* y, int64_t n, float) {      \
+    map(x, y, n, [](f32x16 v) FP_INLINE_LAMBDA { return name(v); }); \
   }
 FP_MAP(relu)
 FP_MAP(gelu)

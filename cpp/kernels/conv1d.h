@@ -1,8 +1,9 @@
-// conv1d: y[b, o, t] = f(sum_{c, j} w[o, c, j] * x[b, c, t * stride + j * dilation - pad] + bias[o])
+// conv1d: y[b, o, t] = f(sum_{c, j} w[o, c, j] * x[b, c, t * stride + j * dilation - pad]
+//                        + bias[o])
 //                      + residual[b, o, t].
 //
-// Order of additions (docs/numerics.md): one chain of fma over (c, j), c outer, both rising, from +0;
-// positions outside the input take part as w * (+0).
+// Order of additions (docs/numerics.md): one chain of fma over (c, j), c outer, both rising, from
+// +0; positions outside the input take part as w * (+0).
 //
 // Straight on (batch, channels, length), no im2col: a tile first copies its piece of the input with
 // the padding written out and, for stride > 1, the phases t mod stride laid side by side
@@ -44,25 +45,32 @@ FP_NOINLINE void conv1d_tile(const ConvTileArgs& t) {
   const int64_t* FP_RESTRICT offset = t.tap_offset;
   const int64_t taps = t.taps, channel_step = t.channel_step;
   f32x16 acc[MR][NV];
-  FP_UNROLL for (int m = 0; m < MR; ++m) {
-    FP_UNROLL for (int j = 0; j < NV; ++j) acc[m][j] = zero();
+  FP_UNROLL
+  for (int m = 0; m < MR; ++m) {
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) acc[m][j] = zero();
   }
   for (int64_t c = t.in; c > 0; --c) {
     for (int64_t tap = 0; tap < taps; ++tap) {
       const float* FP_RESTRICT x = row + offset[tap];
       f32x16 b[NV];
-      FP_UNROLL for (int j = 0; j < NV; ++j) b[j] = load(x + 16 * j);
-      FP_UNROLL for (int m = 0; m < MR; ++m) {
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) b[j] = load(x + 16 * j);
+      FP_UNROLL
+      for (int m = 0; m < MR; ++m) {
         const f32x16 a = set1(w[m]);
-        FP_UNROLL for (int j = 0; j < NV; ++j) acc[m][j] = fma(a, b[j], acc[m][j]);
+        FP_UNROLL
+        for (int j = 0; j < NV; ++j) acc[m][j] = fma(a, b[j], acc[m][j]);
       }
       w += MR;
     }
     row += channel_step;
   }
-  FP_UNROLL for (int m = 0; m < MR; ++m) {
+  FP_UNROLL
+  for (int m = 0; m < MR; ++m) {
     const f32x16 bias = t.bias ? set1(t.bias[m]) : zero();
-    FP_UNROLL for (int j = 0; j < NV; ++j) {
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) {
       const f32x16 sum = t.bias ? add(acc[m][j], bias) : acc[m][j];
       float* y = t.y + m * t.ldy + 16 * j;
       if (j < NV - 1 || t.last == 16) {
@@ -173,10 +181,16 @@ void conv1d_run(const Conv1dArgs& g, const Conv1dPlan& plan, const Conv1dTile& t
     if (o0 < tile.o0 || o0 >= tile.o1) continue;
     const int64_t row0 = (tile.b * g.groups * g.out + channel0 + o0) * g.out_length;
     const int64_t most = conv_vectors(static_cast<int>(mr));
-    ConvTileArgs t{nullptr, plan.phases * plan.pitch, plan.tap_offset, g.in, g.taps,
+    ConvTileArgs t{nullptr,
+                   plan.phases * plan.pitch,
+                   plan.tap_offset,
+                   g.in,
+                   g.taps,
                    packed + o0 * reduction,
                    g.epilogue.bias ? g.epilogue.bias + channel0 + o0 : nullptr,
-                   nullptr, g.out_length, 16};
+                   nullptr,
+                   g.out_length,
+                   16};
     for (int64_t s = tile.t0; s < tile.t1;) {
       const int64_t nv = min64(most, (tile.t1 - s + 15) / 16);
       t.x = scratch + (s - tile.t0);

@@ -1,12 +1,12 @@
 // linear: y[m, n] = f(sum_k x[m, k] * w[n, k] + bias[n]) + residual[m, n].
 //
-// Order of additions (docs/numerics.md): P chains of fma over rising k, chain p taking k = p, p + P,
-// ..., from +0, joined in a fixed tree. P depends on the weight's shape alone (`chains`): one chain
-// where there are enough outputs to keep the pipes busy, several where there are few.
+// Order of additions (docs/numerics.md): P chains of fma over rising k, chain p taking k = p,
+// p + P, ..., from +0, joined in a fixed tree. P depends on the weight's shape alone (`chains`):
+// one chain where there are enough outputs to keep the pipes busy, several where there are few.
 //
 // Vectors run over n, so a weight is packed into panels of NR columns, [panel][k][NR] (the last
-// panel as wide as needed, in steps of 16), which each tile reads as one linear stream; x is read in
-// place by broadcasts. The register tile is MR x 16*NV, the shape that BLIS would call MR x NR.
+// panel as wide as needed, in steps of 16), which each tile reads as one linear stream; x is read
+// in place by broadcasts. The register tile is MR x 16*NV, the shape that BLIS would call MR x NR.
 // With at most 4 outputs and a long k ("dot form") vectors run over k instead: P = 64, w unpacked.
 #pragma once
 
@@ -44,44 +44,58 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   const float* FP_RESTRICT w = t.w;
   const int64_t k = t.k;
   const float* x[MR];
-  FP_UNROLL for (int m = 0; m < MR; ++m) x[m] = t.x + m * t.ldx;
+  FP_UNROLL
+  for (int m = 0; m < MR; ++m) x[m] = t.x + m * t.ldx;
   f32x16 acc[P][MR][NV];
-  FP_UNROLL for (int p = 0; p < P; ++p) {
-    FP_UNROLL for (int m = 0; m < MR; ++m) {
-      FP_UNROLL for (int j = 0; j < NV; ++j) acc[p][m][j] = zero();
+  FP_UNROLL
+  for (int p = 0; p < P; ++p) {
+    FP_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) acc[p][m][j] = zero();
     }
   }
   int64_t i = 0;
   for (; i + P <= k; i += P) {
-    FP_UNROLL for (int p = 0; p < P; ++p) {
+    FP_UNROLL
+    for (int p = 0; p < P; ++p) {
       if constexpr (MR <= 2) {
-        FP_UNROLL for (int j = 0; j < NV; ++j) FP_PREFETCH(w + j * vector_step + 256);
+        FP_UNROLL
+        for (int j = 0; j < NV; ++j) FP_PREFETCH(w + j * vector_step + 256);
       }
       f32x16 b[NV];
-      FP_UNROLL for (int j = 0; j < NV; ++j) b[j] = load(w + j * vector_step);
-      FP_UNROLL for (int m = 0; m < MR; ++m) {
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) b[j] = load(w + j * vector_step);
+      FP_UNROLL
+      for (int m = 0; m < MR; ++m) {
         const f32x16 a = set1(x[m][i + p]);
-        FP_UNROLL for (int j = 0; j < NV; ++j) acc[p][m][j] = fma(a, b[j], acc[p][m][j]);
+        FP_UNROLL
+        for (int j = 0; j < NV; ++j) acc[p][m][j] = fma(a, b[j], acc[p][m][j]);
       }
       w += kStep;
     }
   }
   if constexpr (P > 1) {
-    FP_UNROLL for (int p = 0; p < P - 1; ++p) {
+    FP_UNROLL
+    for (int p = 0; p < P - 1; ++p) {
       if (i + p < k) {
-        FP_UNROLL for (int m = 0; m < MR; ++m) {
+        FP_UNROLL
+        for (int m = 0; m < MR; ++m) {
           const f32x16 a = set1(x[m][i + p]);
-          FP_UNROLL for (int j = 0; j < NV; ++j) {
+          FP_UNROLL
+          for (int j = 0; j < NV; ++j) {
             acc[p][m][j] = fma(a, load(w + j * vector_step + p * kStep), acc[p][m][j]);
           }
         }
       }
     }
   }
-  FP_UNROLL for (int j = 0; j < NV; ++j) {
+  FP_UNROLL
+  for (int j = 0; j < NV; ++j) {
     const int64_t lanes = j == NV - 1 ? t.last : 16;
     const f32x16 bias = !t.bias ? zero() : load_n(t.bias + 16 * j, lanes);
-    FP_UNROLL for (int m = 0; m < MR; ++m) {
+    FP_UNROLL
+    for (int m = 0; m < MR; ++m) {
       f32x16 sum = acc[0][m][j];
       if constexpr (P == 2) sum = add(sum, acc[1][m][j]);
       if constexpr (P == 4) {
@@ -100,7 +114,9 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
 
 // The rows a tile may have for NV vectors and P chains, so that its accumulators stay in registers.
 constexpr int max_rows(int nv, int p) {
-  return kNarrow ? (nv * p == 1 ? static_cast<int>(kMR) : nv * p == 2 ? 2 : 1)
+  return kNarrow ? (nv * p == 1   ? static_cast<int>(kMR)
+                    : nv * p == 2 ? 2
+                                  : 1)
                  : static_cast<int>(kMR);
 }
 
@@ -181,12 +197,14 @@ FP_INLINE float dot64(const float* x, const float* w, int64_t k) {
   f32x16 acc[4] = {zero(), zero(), zero(), zero()};
   int64_t i = 0;
   for (; i + 64 <= k; i += 64) {
-    FP_UNROLL for (int v = 0; v < 4; ++v) {
+    FP_UNROLL
+    for (int v = 0; v < 4; ++v) {
       acc[v] = fma(load(x + i + 16 * v), load(w + i + 16 * v), acc[v]);
     }
   }
   if (i < k) {
-    FP_UNROLL for (int v = 0; v < 4; ++v) {
+    FP_UNROLL
+    for (int v = 0; v < 4; ++v) {
       const int64_t left = k - i - 16 * v, lanes = left < 0 ? 0 : left > 16 ? 16 : left;
       const int64_t at = lanes ? i + 16 * v : 0;
       acc[v] = fma(load_n(x + at, lanes), load_n(w + at, lanes), acc[v]);
@@ -212,8 +230,14 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
   const int64_t columns = min64(16 * nv, g.n - n0);
   const int64_t most = kNarrow ? max_rows(static_cast<int>(nv), static_cast<int>(p)) : kMR;
   const int64_t blocks = (m1 - m0 + most - 1) / most;
-  TileArgs t{nullptr, g.ldx, w, g.k, g.epilogue.bias ? g.epilogue.bias + n0 : nullptr,
-             nullptr, g.n,   columns - 16 * (nv - 1)};
+  TileArgs t{nullptr,
+             g.ldx,
+             w,
+             g.k,
+             g.epilogue.bias ? g.epilogue.bias + n0 : nullptr,
+             nullptr,
+             g.n,
+             columns - 16 * (nv - 1)};
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
     t.x = g.x + r0 * g.ldx;
@@ -229,8 +253,8 @@ void linear_run(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
   if (p == 64) return linear_dot(g, m0, m1, n0, n1);
   for (int64_t n = n0; n < n1;) {
     // Raw weights are packed a panel at a time.
-    const int64_t nv = g.packed ? vectors_per_tile(m1 - m0, n1 - n, p)
-                                : min64(kNR / 16, (n1 - n + 15) / 16);
+    const int64_t nv =
+        g.packed ? vectors_per_tile(m1 - m0, n1 - n, p) : min64(kNR / 16, (n1 - n + 15) / 16);
     if (!g.packed) {
       pack_panel(g.raw + n * g.k, min64(kNR, g.n - n), g.k, panel_width(g.n, n), scratch);
     }

@@ -1,9 +1,9 @@
 // rms_norm, layer_norm, softmax on rows of n contiguous floats.
 //
-// Order of additions (docs/numerics.md): a row sum is 64 partial sums, partial i taking the elements
-// with index mod 64 == i in rising order from +0 (vector v of a 64-block goes to acc[v]), joined as
-// (acc0 + acc1) + (acc2 + acc3), then lanes i + (i + 8), + 4, + 2, + 1. Every other step is rounded
-// on its own, in the order written.
+// Order of additions (docs/numerics.md): a row sum is 64 partial sums, partial i taking the
+// elements with index mod 64 == i in rising order from +0 (vector v of a 64-block goes to acc[v]),
+// joined as (acc0 + acc1) + (acc2 + acc3), then lanes i + (i + 8), + 4, + 2, + 1. Every other step
+// is rounded on its own, in the order written.
 #pragma once
 
 #include <math.h>
@@ -21,9 +21,11 @@ template <class Step>
 FP_INLINE void for_row(int64_t n, Step step) {
   int64_t i = 0;
   for (; i + 64 <= n; i += 64) {
-    FP_UNROLL for (int v = 0; v < 4; ++v) step(v, i + 16 * v, int64_t{16});
+    FP_UNROLL
+    for (int v = 0; v < 4; ++v) step(v, i + 16 * v, int64_t{16});
   }
-  FP_UNROLL for (int v = 0; v < 4; ++v) {
+  FP_UNROLL
+  for (int v = 0; v < 4; ++v) {
     const int64_t left = n - i - 16 * v;
     if (left > 0) step(v, i + 16 * v, left < 16 ? left : int64_t{16});
   }

@@ -14,24 +14,30 @@ constexpr int kProbeChains = kNativeLanes == 16 ? 12 : 6;
 
 double probe_fma(int64_t rounds) {
   f32x16 acc[kProbeChains];
-  FP_UNROLL for (int j = 0; j < kProbeChains; ++j) acc[j] = set1(static_cast<float>(j));
+  FP_UNROLL
+  for (int j = 0; j < kProbeChains; ++j) acc[j] = set1(static_cast<float>(j));
   const f32x16 a = set1(0.99999994f), b = set1(1e-9f);
   for (int64_t i = 0; i < rounds; ++i) {
-    FP_UNROLL for (int j = 0; j < kProbeChains; ++j) acc[j] = fma(acc[j], a, b);
+    FP_UNROLL
+    for (int j = 0; j < kProbeChains; ++j) acc[j] = fma(acc[j], a, b);
   }
   f32x16 sum = zero();
-  FP_UNROLL for (int j = 0; j < kProbeChains; ++j) sum = add(sum, acc[j]);
+  FP_UNROLL
+  for (int j = 0; j < kProbeChains; ++j) sum = add(sum, acc[j]);
   const double flop = 2.0 * 16 * kProbeChains * static_cast<double>(rounds);
   return reduce_add(sum) > 0 ? flop : -flop;  // the sum is used, so the loop cannot be dropped
 }
 
 float probe_read(const float* p, int64_t n) {
   f32x16 acc[8];
-  FP_UNROLL for (int j = 0; j < 8; ++j) acc[j] = zero();
+  FP_UNROLL
+  for (int j = 0; j < 8; ++j) acc[j] = zero();
   for (int64_t i = 0; i + 128 <= n; i += 128) {
-    FP_UNROLL for (int j = 0; j < 8; ++j) acc[j] = max(acc[j], load(p + i + 16 * j));
+    FP_UNROLL
+    for (int j = 0; j < 8; ++j) acc[j] = max(acc[j], load(p + i + 16 * j));
   }
-  FP_UNROLL for (int j = 1; j < 8; ++j) acc[0] = max(acc[0], acc[j]);
+  FP_UNROLL
+  for (int j = 1; j < 8; ++j) acc[0] = max(acc[0], acc[j]);
   return reduce_max(acc[0]);
 }
 

@@ -13,10 +13,10 @@
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
-constexpr int64_t kSlice = 96 << 10;    // floats of input a tile copies: most of L2, with the weights
+constexpr int64_t kGrain = 1 << 17;   // multiply-adds worth a thread
+constexpr int64_t kSlice = 96 << 10;  // floats of input a tile copies: most of L2, with the weights
 constexpr int64_t kTilesPerThread = 4;
-constexpr int64_t kOverread = 16 * 8;   // floats that vectors may read past a row
+constexpr int64_t kOverread = 16 * 8;  // floats that vectors may read past a row
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 

@@ -11,8 +11,8 @@
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
-constexpr int64_t kChunk = 1 << 17;     // floats of x that stay in L2 while the panels go by (MC * K)
+constexpr int64_t kGrain = 1 << 17;  // multiply-adds worth a thread
+constexpr int64_t kChunk = 1 << 17;  // floats of x that stay in L2 while the panels go by (MC * K)
 constexpr int64_t kTilesPerThread = 4;  // claimed one by one, so that a slow thread costs little
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -101,8 +101,8 @@ void PackedLinear::unpack(float* weight) const {
   kernels_->linear->unpack(weight_.data(), n_, k_, weight);
 }
 
-void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n,
-            int64_t k, float* y, const Fusion& fusion) {
+void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n, int64_t k,
+            float* y, const Fusion& fusion) {
   const FloatEnvironment environment;
   const Kernels& table = kernels();
   LinearArgs args = arguments(x, m, n, k, y);

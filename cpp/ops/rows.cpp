@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t kPiece = 1 << 14;  // elements: 64 KiB
 constexpr int64_t kGrain = 1 << 16;  // elements worth a thread
-constexpr int64_t kStrip = 32;       // columns of a softmax that does not run over the last dimension
+constexpr int64_t kStrip = 32;  // columns of a softmax that does not run over the last dimension
 
 // fn(first, count) over [0, n) in pieces of at most `piece`.
 template <class Fn>

@@ -70,8 +70,10 @@ FP_INLINE void store_n(float* p, f32x16 a, int64_t n) {
   if (n >= 3) _mm_store_ss(p + 2, _mm_movehl_ps(q, q));
 }
 
-#define FP_BOTH(name, intrinsic) \
-  FP_INLINE f32x16 name(f32x16 a, f32x16 b) { return {intrinsic(a.lo, b.lo), intrinsic(a.hi, b.hi)}; }
+#define FP_BOTH(name, intrinsic)                           \
+  FP_INLINE f32x16 name(f32x16 a, f32x16 b) {              \
+    return {intrinsic(a.lo, b.lo), intrinsic(a.hi, b.hi)}; \
+  }
 FP_BOTH(add, _mm256_add_ps)
 FP_BOTH(sub, _mm256_sub_ps)
 FP_BOTH(mul, _mm256_mul_ps)
@@ -105,10 +107,9 @@ FP_INLINE f32x16 copysign(f32x16 magnitude, f32x16 sign) {
   return {_mm256_or_ps(m.lo, s.lo), _mm256_or_ps(m.hi, s.hi)};
 }
 
-#define FP_COMPARE(name, predicate)                 \
-  FP_INLINE mask16 name(f32x16 a, f32x16 b) {       \
-    return {_mm256_cmp_ps(a.lo, b.lo, predicate),   \
-            _mm256_cmp_ps(a.hi, b.hi, predicate)};  \
+#define FP_COMPARE(name, predicate)                                                      \
+  FP_INLINE mask16 name(f32x16 a, f32x16 b) {                                            \
+    return {_mm256_cmp_ps(a.lo, b.lo, predicate), _mm256_cmp_ps(a.hi, b.hi, predicate)}; \
   }
 FP_COMPARE(lt, _CMP_LT_OQ)
 FP_COMPARE(le, _CMP_LE_OQ)
@@ -167,17 +168,21 @@ FP_INLINE f32x16 int_to_float(f32x16 a) {
 // One 8 x 8 block in three rounds of shuffles: pairs, quads, 128-bit halves.
 FP_INLINE void transpose8(__m256 (&v)[8]) {
   __m256 a[8], b[8];
-  FP_UNROLL for (int i = 0; i < 8; i += 2) {
+  FP_UNROLL
+  for (int i = 0; i < 8; i += 2) {
     a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
     a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
   }
-  FP_UNROLL for (int i = 0; i < 8; i += 4) {
-    FP_UNROLL for (int j = 0; j < 2; ++j) {
+  FP_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    FP_UNROLL
+    for (int j = 0; j < 2; ++j) {
       b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
       b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
     }
   }
-  FP_UNROLL for (int j = 0; j < 4; ++j) {
+  FP_UNROLL
+  for (int j = 0; j < 4; ++j) {
     v[j] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x20);
     v[j + 4] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x31);
   }
@@ -185,14 +190,17 @@ FP_INLINE void transpose8(__m256 (&v)[8]) {
 // 16 x 16 as four blocks; the two off the diagonal trade places.
 FP_INLINE void transpose(f32x16 (&v)[16]) {
   __m256 block[4][8];  // rows 0-7 low, rows 0-7 high, rows 8-15 low, rows 8-15 high
-  FP_UNROLL for (int i = 0; i < 8; ++i) {
+  FP_UNROLL
+  for (int i = 0; i < 8; ++i) {
     block[0][i] = v[i].lo;
     block[1][i] = v[i].hi;
     block[2][i] = v[i + 8].lo;
     block[3][i] = v[i + 8].hi;
   }
-  FP_UNROLL for (int i = 0; i < 4; ++i) transpose8(block[i]);
-  FP_UNROLL for (int i = 0; i < 8; ++i) {
+  FP_UNROLL
+  for (int i = 0; i < 4; ++i) transpose8(block[i]);
+  FP_UNROLL
+  for (int i = 0; i < 8; ++i) {
     v[i] = {block[0][i], block[2][i]};
     v[i + 8] = {block[1][i], block[3][i]};
   }

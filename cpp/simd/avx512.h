@@ -46,13 +46,11 @@ FP_INLINE f32x16 bits_or(f32x16 a, uint32_t u) {
   return {_mm512_or_ps(a.v, _mm512_castsi512_ps(_mm512_set1_epi32(static_cast<int>(u))))};
 }
 FP_INLINE f32x16 abs(f32x16 a) { return bits_and(a, 0x7fffffffu); }
-FP_INLINE f32x16 neg(f32x16 a) {
-  return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))};
-}
+FP_INLINE f32x16 neg(f32x16 a) { return {_mm512_xor_ps(a.v, _mm512_set1_ps(-0.0f))}; }
 FP_INLINE f32x16 copysign(f32x16 magnitude, f32x16 sign) {
   const __m512i mask = _mm512_set1_epi32(0x7fffffff);  // 0xca: first ? second : third, bit by bit
-  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(
-      mask, _mm512_castps_si512(magnitude.v), _mm512_castps_si512(sign.v), 0xca))};
+  return {_mm512_castsi512_ps(_mm512_ternarylogic_epi32(mask, _mm512_castps_si512(magnitude.v),
+                                                        _mm512_castps_si512(sign.v), 0xca))};
 }
 
 FP_INLINE mask16 lt(f32x16 a, f32x16 b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ); }
@@ -88,23 +86,29 @@ FP_INLINE f32x16 int_to_float(f32x16 a) { return {_mm512_cvtepi32_ps(as_int(a))}
 // 16 x 16 in four rounds of shuffles: pairs, quads, then 128-bit pieces twice.
 FP_INLINE void transpose(f32x16 (&v)[16]) {
   __m512 a[16], b[16];
-  FP_UNROLL for (int i = 0; i < 16; i += 2) {
+  FP_UNROLL
+  for (int i = 0; i < 16; i += 2) {
     a[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
     a[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
   }
-  FP_UNROLL for (int i = 0; i < 16; i += 4) {
-    FP_UNROLL for (int j = 0; j < 2; ++j) {
+  FP_UNROLL
+  for (int i = 0; i < 16; i += 4) {
+    FP_UNROLL
+    for (int j = 0; j < 2; ++j) {
       b[i + 2 * j] = _mm512_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
       b[i + 2 * j + 1] = _mm512_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
     }
   }
-  FP_UNROLL for (int i = 0; i < 16; i += 8) {
-    FP_UNROLL for (int j = 0; j < 4; ++j) {
+  FP_UNROLL
+  for (int i = 0; i < 16; i += 8) {
+    FP_UNROLL
+    for (int j = 0; j < 4; ++j) {
       a[i + j] = _mm512_shuffle_f32x4(b[i + j], b[i + j + 4], 0x88);
       a[i + j + 4] = _mm512_shuffle_f32x4(b[i + j], b[i + j + 4], 0xdd);
     }
   }
-  FP_UNROLL for (int j = 0; j < 8; ++j) {
+  FP_UNROLL
+  for (int j = 0; j < 8; ++j) {
     v[j].v = _mm512_shuffle_f32x4(a[j], a[j + 8], 0x88);
     v[j + 8].v = _mm512_shuffle_f32x4(a[j], a[j + 8], 0xdd);
   }

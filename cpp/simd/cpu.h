@@ -16,8 +16,9 @@
 namespace forwardpass {
 
 struct CpuFeatures {
-  bool avx2 = false;    // AVX2 + FMA, and the system saves ymm registers
-  bool avx512 = false;  // AVX-512 F, DQ, BW, VL besides, and the system saves zmm and mask registers
+  bool avx2 = false;  // AVX2 + FMA, and the system saves ymm registers
+  bool avx512 =
+      false;  // AVX-512 F, DQ, BW, VL besides, and the system saves zmm and mask registers
 };
 
 #if defined(FP_X86)

@@ -64,20 +64,26 @@ FP_INLINE float fma_exact(float a, float b, float c) {
   return static_cast<float>(odd);
 }
 
-#define FP_LANES(body)                                  \
-  f32x16 r;                                             \
-  for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+#define FP_LANES(body)               \
+  f32x16 r;                          \
+  for (int i = 0; i < kLanes; ++i) { \
+    r.v[i] = (body);                 \
+  }                                  \
   return r
-#define FP_MASK(body)                                   \
-  mask16 r;                                             \
-  for (int i = 0; i < kLanes; ++i) { r.v[i] = (body); } \
+#define FP_MASK(body)                \
+  mask16 r;                          \
+  for (int i = 0; i < kLanes; ++i) { \
+    r.v[i] = (body);                 \
+  }                                  \
   return r
 
 FP_LANE_OP f32x16 set1(float s) { FP_LANES(s); }
 FP_LANE_OP f32x16 zero() { return set1(0.0f); }
 FP_LANE_OP f32x16 load(const float* p) { FP_LANES(p[i]); }
 FP_LANE_OP void store(float* p, f32x16 a) {
-  for (int i = 0; i < kLanes; ++i) { p[i] = a.v[i]; }
+  for (int i = 0; i < kLanes; ++i) {
+    p[i] = a.v[i];
+  }
 }
 FP_LANE_OP f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
 FP_LANE_OP f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
