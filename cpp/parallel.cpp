@@ -1,8 +1,12 @@
 #include "parallel.h"
 
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <stdexcept>
 
 #include "fpenv.h"
+#include "pool.h"
 
 #if defined(_OPENMP)
 #include <omp.h>
@@ -15,24 +19,49 @@
 namespace forwardpass {
 namespace {
 
-std::atomic<bool> forked_child{false};
+enum class Backend { pool, openmp };
+constexpr const char* kNames[] = {"pool", "openmp"};
+
+#if defined(_OPENMP)
+constexpr bool kHaveOpenMP = true;
+#else
+constexpr bool kHaveOpenMP = false;
+#endif
+
 thread_local bool inside_region = false;
+
+Backend backend_named(const std::string& name, const std::string& what) {
+  if (name == kNames[0]) return Backend::pool;
+  if (name == kNames[1] && kHaveOpenMP) return Backend::openmp;
+  throw std::runtime_error(what + "'" + name + "' is not a thread backend of this build; choose " +
+                           (kHaveOpenMP ? "one of: pool, openmp" : "pool"));
+}
+
+Backend backend_from_environment() {
+  const char* name = std::getenv("FORWARDPASS_THREAD_BACKEND");
+  return name && *name ? backend_named(name, "FORWARDPASS_THREAD_BACKEND=") : Backend::pool;
+}
+
+std::atomic<Backend>& backend() {
+  static std::atomic<Backend> chosen{backend_from_environment()};
+  return chosen;
+}
 
 #if defined(_OPENMP)
 // libgomp keeps its team of threads across regions; a forked child inherits the bookkeeping but not
-// the threads, and its next region would wait for them for ever. So a child of a process that has
-// entered a region runs serially from then on.
-void watch_for_forks() {
+// the threads, and its next region would wait for them for ever. A child of a process that has
+// entered a region goes on with the pool.
+void leave_openmp_in_children() {
 #if defined(FP_HAVE_FORK)
   static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { forked_child.store(true, std::memory_order_relaxed); });
+      pthread_atfork(nullptr, nullptr, [] { backend().store(Backend::pool); });
   (void)registered;
 #endif
 }
 
-void run_region(int64_t tiles, int threads, TileFn fn, void* context) {
+void openmp_run(int64_t tiles, int threads, TileFn fn, void* context) {
   std::atomic<int64_t> next{0};
-  watch_for_forks();
+  leave_openmp_in_children();
 #pragma omp parallel num_threads(threads)
   {
     const FloatEnvironment environment;
@@ -46,29 +75,34 @@ void run_region(int64_t tiles, int threads, TileFn fn, void* context) {
 }
 #endif
 
-}  // namespace
-
-bool built_with_openmp() {
+bool in_parallel() {
 #if defined(_OPENMP)
-  return true;
-#else
-  return false;
+  if (omp_in_parallel()) return true;
 #endif
+  return inside_region;
 }
 
-bool serial_after_fork() { return forked_child.load(std::memory_order_relaxed); }
+}  // namespace
+
+std::string thread_backend() { return kNames[static_cast<int>(backend().load())]; }
+void set_thread_backend(const std::string& name) { backend().store(backend_named(name, "")); }
+bool built_with_openmp() { return kHaveOpenMP; }
 
 void parallel_run(int64_t tiles, int threads, TileFn fn, void* context) {
-#if defined(_OPENMP)
   if (threads > tiles) threads = static_cast<int>(tiles);
-  if (threads > 1 && !inside_region && !serial_after_fork() && !omp_in_parallel()) {
-    run_region(tiles, threads, fn, context);
+  if (threads <= 1 || in_parallel()) {
+    for (int64_t t = 0; t < tiles; ++t) fn(context, t);
     return;
   }
-#else
-  (void)threads;
+#if defined(_OPENMP)
+  if (backend().load(std::memory_order_relaxed) == Backend::openmp) {
+    openmp_run(tiles, threads, fn, context);
+    return;
+  }
 #endif
-  for (int64_t t = 0; t < tiles; ++t) fn(context, t);
+  inside_region = true;
+  pool_run(tiles, threads, fn, context);
+  inside_region = false;
 }
 
 }  // namespace forwardpass

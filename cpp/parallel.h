@@ -19,14 +19,15 @@ std::string thread_source();  // where num_threads() comes from, in words
 // Throws std::runtime_error.
 void check_thread_environment();
 
+// What the threads come from: "pool" (pool.h) or "openmp", by FORWARDPASS_THREAD_BACKEND; both claim
+// the same tiles, so the choice changes no result. A forked child of a process that used OpenMP's
+// threads goes on with the pool.
+std::string thread_backend();
+void set_thread_backend(const std::string& name);  // throws std::runtime_error for a wrong name
 bool built_with_openmp();
-// True in a child forked after a parallel region: the thread team did not survive, ops run
-// serially.
-bool serial_after_fork();
 
 // Calls fn(tile) for each tile of [0, tiles), claimed one by one by at most `threads` threads, and
-// returns when all are done. Runs serially for threads <= 1, inside another parallel_for and after
-// a fork. fn must not throw. Which thread runs which tile is not fixed: tiles must be independent.
+// returns when all are done. Runs serially for threads <= 1 and inside another parallel_for. fn must not throw. Which thread runs which tile is not fixed: tiles must be independent.
 using TileFn = void (*)(void* context, int64_t tile);
 void parallel_run(int64_t tiles, int threads, TileFn fn, void* context);
 

@@ -144,14 +144,13 @@ int push_thread_override(int n) {
 void pop_thread_override(int before) { override_of_this_thread = before; }
 
 std::string thread_source() {
-  std::string source = override_of_this_thread                        ? "threads(n)"
-                       : process_wide.load(std::memory_order_relaxed) ? "set_num_threads"
-                                                                      : default_count().source;
-  if (!built_with_openmp()) source += "; built without OpenMP, so ops run on one thread";
-  if (serial_after_fork()) source += "; forked after a parallel region, so ops run on one thread";
-  return source;
+  if (override_of_this_thread) return "threads(n)";
+  return process_wide.load(std::memory_order_relaxed) ? "set_num_threads" : default_count().source;
 }
 
-void check_thread_environment() { (void)default_count(); }
+void check_thread_environment() {
+  (void)default_count();
+  (void)thread_backend();
+}
 
 }  // namespace forwardpass

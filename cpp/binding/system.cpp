@@ -60,6 +60,8 @@ void bind_system(py::module_& m) {
       [](py::handle n) { return push_thread_override(thread_count(n, "threads")); }, py::arg("n"));
   m.def("_pop_threads", &pop_thread_override, py::arg("previous"));
   m.def("thread_source", &thread_source, "Where the number of threads comes from.");
+  m.def("thread_backend", &thread_backend, "What threads come from: 'pool' or 'openmp'.");
+  m.def("_set_thread_backend", &set_thread_backend, py::arg("name"));
   m.def("build_info", &build_info);
   m.def(
       "_probe_fma", [](int64_t rounds) { return kernels().probe->fma(rounds); }, py::arg("rounds"),

@@ -65,6 +65,15 @@ inline CpuFeatures detect_cpu() {
 inline CpuFeatures detect_cpu() { return {}; }
 #endif
 
+// For loops that wait for another thread.
+inline void cpu_pause() {
+#if defined(FP_X86)
+  _mm_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
 // The floating-point control word: rounding mode, flush-to-zero, denormals-are-zero.
 #if defined(FP_X86)
 using ControlWord = uint32_t;
