@@ -1,0 +1,34 @@
+"""Layers with torch.nn's names, arguments, defaults and state_dict keys, on NumPy arrays."""
+
+from . import functional
+from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .containers import Sequential
+from .conv import Conv1d
+from .embedding import Embedding
+from .linear import Identity, Linear
+from .module import Module
+from .norm import LayerNorm, RMSNorm
+from .parameter import Parameter
+from .shape import Dropout, Flatten
+
+__all__ = [
+    "GELU",
+    "Conv1d",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "Module",
+    "Parameter",
+    "RMSNorm",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "functional",
+]

@@ -1,0 +1,14 @@
+"""One number that rises whenever a fusion plan of a Sequential may have become wrong.
+
+Plans are rebuilt when the number differs from the one they were built under. A change that cannot
+concern a plan (a counter that a user's forward keeps in an attribute) does not raise it.
+"""
+
+from __future__ import annotations
+
+EPOCH = [0]
+
+
+def touch() -> None:
+    """Call after the change, so that a plan built during it is rebuilt."""
+    EPOCH[0] += 1

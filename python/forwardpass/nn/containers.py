@@ -1,0 +1,199 @@
+"""Sequential, which fuses a layer with the activation behind it."""
+
+from __future__ import annotations
+
+import operator
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, overload
+
+from ._layer import Layer
+from ._structure import EPOCH, touch
+from .activation import GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from .conv import Conv1d
+from .linear import Linear
+from .module import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from typing_extensions import Self
+
+# (callable, None, 0) or (layer, activation, slope)
+Step: TypeAlias = tuple[Any, "str | None", float]
+
+_LAYERS = (Linear, Conv1d)
+_ACTIVATIONS = (ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU)
+
+
+def _touching(method: Callable[..., Any]) -> Callable[..., Any]:
+    def changed(self: _Children, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            touch()
+
+    return changed
+
+
+class _Children(dict[str, "Module | None"]):
+    """A table of children that says when it changes, also when users write to it directly."""
+
+    __setitem__ = _touching(dict.__setitem__)
+    __delitem__ = _touching(dict.__delitem__)
+    __ior__ = _touching(dict.__ior__)
+    clear = _touching(dict.clear)
+    pop = _touching(dict.pop)
+    popitem = _touching(dict.popitem)
+    setdefault = _touching(dict.setdefault)
+    update = _touching(dict.update)
+
+
+def _plain(module: Module | None, kinds: tuple[type[Module], ...]) -> bool:
+    """Exactly one of our types (a subclass may mean something else), and nobody watches it."""
+    return (
+        module is not None
+        and type(module) in kinds
+        and not module._hooked
+        and "forward" not in module.__dict__
+    )
+
+
+class Sequential(Layer):
+    """Calls its modules in order, each on what the one before returned.
+
+    Takes modules, or one OrderedDict of them. Indexing, slices (which give a Sequential), len,
+    iteration, append, insert, extend, pop and + work as in torch.nn.Sequential.
+
+    A Linear or Conv1d and an activation right behind it run as one kernel, unless one of them has
+    a hook, is of a subclass or has its forward replaced. The result has the same bits.
+    """
+
+    _plan: tuple[int, tuple[Step, ...]] = (-1, ())
+    _transient: ClassVar[tuple[str, ...]] = (*Layer._transient, "_plan")
+    _structural: ClassVar[frozenset[str]] = Layer._structural | {"_modules"}
+
+    @overload
+    def __init__(self, *args: Module) -> None: ...
+
+    @overload
+    def __init__(self, arg: OrderedDict[str, Module], /) -> None: ...
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__()
+        self.__dict__["_modules"] = _Children()
+        if len(args) == 1 and isinstance(args[0], OrderedDict):
+            for name, module in args[0].items():
+                self.add_module(name, module)
+        else:
+            self.extend(args)
+
+    def forward(self, input: Any) -> Any:
+        epoch, steps = self._plan
+        if epoch != EPOCH[0]:
+            steps = self._make_plan()
+        for step, activation, slope in steps:
+            if activation is None:
+                input = step(input)
+            else:
+                pack = step._pack
+                if pack is None:
+                    pack = step._make_pack()
+                input = pack(input, activation, slope)
+        return input
+
+    def _make_plan(self) -> tuple[Step, ...]:
+        epoch = EPOCH[0]  # read first: a change during what follows makes the plan old
+        modules = list(self._modules.values())
+        steps: list[Step] = []
+        i = 0
+        while i < len(modules):
+            behind = modules[i + 1] if i + 1 < len(modules) else None
+            if (
+                isinstance(behind, Activation)
+                and _plain(modules[i], _LAYERS)
+                and _plain(behind, _ACTIVATIONS)
+            ):
+                steps.append((modules[i], *behind.fused()))
+                i += 2
+            else:
+                steps.append((modules[i], None, 0.0))
+                i += 1
+        self.__dict__["_plan"] = (epoch, tuple(steps))
+        return tuple(steps)
+
+    # ---- as a list -------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def _name_at(self, index: int) -> str:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range")
+        return list(self._modules)[index]
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            chosen: list[tuple[str, Any]] = list(self._modules.items())[index]
+            return type(self)(OrderedDict(chosen))
+        return self._modules[self._name_at(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._name_at(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)[index] if isinstance(index, slice) else [self._name_at(index)]
+        for name in names:
+            del self._modules[name]
+        self._renumber(list(self._modules.values()))
+
+    def _renumber(self, modules: list[Module | None]) -> None:
+        self.__dict__["_modules"] = _Children((str(i), m) for i, m in enumerate(modules))
+        touch()
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, sequential: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        for module in sequential:
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Add a module in front of the one at `index`; all are renumbered."""
+        if not isinstance(module, Module):
+            raise TypeError(f"module should be of type: {Module}")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
+        modules = list(self._modules.values())
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+    def pop(self, key: int | slice) -> Any:
+        """Remove and return a module, or a slice as a Sequential."""
+        removed = self[key]
+        del self[key]
+        return removed
+
+    def __add__(self, other: Sequential) -> Sequential:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return Sequential(*self, *other)
+
+    def __iadd__(self, other: Sequential) -> Self:
+        if not isinstance(other, Sequential):
+            return NotImplemented
+        return self.extend(list(other))

@@ -1,0 +1,371 @@
+"""Our layers beside torch 2.13's: outputs, repr, state_dict keys, arguments, load reports."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import re
+import warnings
+
+import forwardpass.nn as ours
+import forwardpass.nn.functional as ours_f
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+theirs, theirs_f = torch.nn, torch.nn.functional
+
+LAYERS = [
+    "GELU",
+    "Conv1d",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "Identity",
+    "LayerNorm",
+    "LeakyReLU",
+    "Linear",
+    "RMSNorm",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+]
+
+# How to make a layer of either library, and the shape of its input (None: indices).
+MADE = {
+    "linear": (lambda nn: nn.Linear(5, 7), (3, 4, 5)),
+    "linear 1d": (lambda nn: nn.Linear(5, 7, bias=False), (5,)),
+    "linear empty": (lambda nn: nn.Linear(5, 0), (3, 5)),
+    "linear no batch": (lambda nn: nn.Linear(5, 7), (0, 5)),
+    "conv1d": (lambda nn: nn.Conv1d(4, 6, 3), (2, 4, 11)),
+    "conv1d flat": (lambda nn: nn.Conv1d(4, 6, 3, stride=2, padding=1), (4, 11)),
+    "conv1d same": (lambda nn: nn.Conv1d(4, 6, 4, padding="same", dilation=2), (2, 4, 11)),
+    "conv1d valid": (lambda nn: nn.Conv1d(4, 6, (4,), padding="valid", bias=False), (2, 4, 11)),
+    "conv1d depthwise": (lambda nn: nn.Conv1d(4, 8, 3, 1, 2, 2, 4), (2, 4, 11)),
+    "conv1d groups": (lambda nn: nn.Conv1d(4, 6, 3, (2,), (1,), (1,), 2), (2, 4, 11)),
+    "embedding": (lambda nn: nn.Embedding(10, 3), None),
+    "embedding padding": (lambda nn: nn.Embedding(10, 3, padding_idx=-2), None),
+    "embedding more": (lambda nn: nn.Embedding(10, 3, None, None, 1.0, True, True), None),
+    "rms_norm": (lambda nn: nn.RMSNorm(5), (3, 4, 5)),
+    "rms_norm eps": (lambda nn: nn.RMSNorm((4, 5), eps=1e-3), (3, 4, 5)),
+    "rms_norm plain": (lambda nn: nn.RMSNorm([5], elementwise_affine=False), (3, 4, 5)),
+    "layer_norm": (lambda nn: nn.LayerNorm(5), (3, 4, 5)),
+    "layer_norm no bias": (lambda nn: nn.LayerNorm((4, 5), 1e-3, bias=False), (3, 4, 5)),
+    "layer_norm plain": (lambda nn: nn.LayerNorm([5], elementwise_affine=False), (3, 4, 5)),
+    "relu": (lambda nn: nn.ReLU(), (3, 4, 5)),
+    "relu inplace": (lambda nn: nn.ReLU(inplace=True), (3, 4, 5)),
+    "leaky_relu": (lambda nn: nn.LeakyReLU(), (3, 4, 5)),
+    "leaky_relu slope": (lambda nn: nn.LeakyReLU(0.3, inplace=True), (3, 4, 5)),
+    "gelu": (lambda nn: nn.GELU(), (3, 4, 5)),
+    "gelu tanh": (lambda nn: nn.GELU(approximate="tanh"), (3, 4, 5)),
+    "silu": (lambda nn: nn.SiLU(), (3, 4, 5)),
+    "silu inplace": (lambda nn: nn.SiLU(inplace=True), (3, 4, 5)),
+    "sigmoid": (lambda nn: nn.Sigmoid(), (3, 4, 5)),
+    "tanh": (lambda nn: nn.Tanh(), (3, 4, 5)),
+    "softmax": (lambda nn: nn.Softmax(dim=1), (3, 4, 5)),
+    "softmax None": (lambda nn: nn.Softmax(), (4, 5)),
+    "identity": (lambda nn: nn.Identity(54, unused=True), (3, 4, 5)),
+    "flatten": (lambda nn: nn.Flatten(), (3, 4, 5)),
+    "flatten some": (lambda nn: nn.Flatten(start_dim=0, end_dim=1), (3, 4, 5)),
+    "flatten scalar": (lambda nn: nn.Flatten(0), ()),
+    "dropout": (lambda nn: nn.Dropout(), (3, 4, 5)),
+    "dropout p": (lambda nn: nn.Dropout(0.25, inplace=True), (3, 4, 5)),
+    "sequential": (
+        lambda nn: nn.Sequential(
+            nn.Conv1d(4, 6, 3, padding=1),
+            nn.GELU(),
+            nn.Sequential(nn.Linear(5, 8), nn.SiLU(), nn.RMSNorm(8)),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(48, 3),
+            nn.Softmax(-1),
+        ),
+        (2, 4, 5),
+    ),
+    "sequential slice": (
+        lambda nn: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(5, 3), nn.Tanh())[2:],
+        (2, 5),
+    ),
+}
+
+
+def filled(net, seed):
+    """numpy values for every parameter, the same for both libraries."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.uniform(-1, 1, tuple(p.shape)).astype(np.float32)
+        for name, p in net.named_parameters()
+    }
+
+
+def pair(name):
+    """Our layer and torch's, with the same weights."""
+    make = MADE[name][0]
+    mine, other = make(ours), make(theirs).eval()
+    values = filled(other, 1)
+    mine.load_state_dict(values)
+    other.load_state_dict({k: torch.from_numpy(v) for k, v in values.items()})
+    return mine, other
+
+
+def sample(shape, seed=2):
+    rng = np.random.default_rng(seed)
+    if shape is None:
+        return rng.integers(0, 10, (4, 3))
+    return np.asarray(rng.uniform(-3, 3, shape), np.float32)
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors", "ignore:Implicit dim")
+def test_outputs_repr_and_keys(name):
+    mine, other = pair(name)
+    x = sample(MADE[name][1])
+    with torch.no_grad():
+        expected = other(torch.from_numpy(x.copy())).numpy()
+    found = mine(x)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=2e-6)
+    assert repr(mine) == repr(other)
+    assert list(mine.state_dict()) == list(other.state_dict())
+    for key, value in other.state_dict().items():
+        assert mine.state_dict()[key].tobytes() == value.numpy().tobytes()
+    assert [n for n, _ in mine.named_modules()] == [n for n, _ in other.named_modules()]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_constructor_arguments_and_defaults(name):
+    def arguments(layer):
+        found = inspect.signature(layer.__init__).parameters.values()
+        return [(p.name, p.kind, p.default) for p in found]
+
+    expected = arguments(getattr(theirs, name))
+    if name in ("Sigmoid", "Tanh"):  # torch's say *args, **kwargs and refuse both
+        expected = expected[:1]
+    assert arguments(getattr(ours, name)) == expected
+
+
+@pytest.mark.parametrize("name", [n for n in ours_f.__all__ if n != "add_rms_norm"])
+def test_function_arguments_and_defaults(name):
+    found = inspect.signature(getattr(ours_f, name)).parameters.values()
+    mine = [(p.name, p.default) for p in found if p.kind is not p.KEYWORD_ONLY]
+    function = getattr(theirs_f, name)
+    if inspect.isfunction(function):
+        signature = inspect.signature(function)
+    else:  # a C function: the signature is the first line of its documentation
+        first = re.search(rf"{name}\((.*)\) -> Tensor", function.__doc__)[1]
+        signature = inspect.signature(eval(f"lambda {first}: None"))
+    expected = [(p.name, p.default) for p in signature.parameters.values()]
+    if name == "dropout":  # there is no training here: the default is the only value
+        expected[2] = ("training", False)
+    assert mine == expected
+
+
+def test_method_arguments():
+    for name in ("named_parameters", "named_modules", "named_buffers", "load_state_dict"):
+        mine, other = getattr(ours.Module, name), getattr(theirs.Module, name)
+        assert list(inspect.signature(mine).parameters) == list(inspect.signature(other).parameters)
+    for name in ("register_forward_hook", "register_forward_pre_hook", "register_buffer"):
+        mine, other = getattr(ours.Module, name), getattr(theirs.Module, name)
+        assert [
+            (p.name, p.kind, p.default) for p in inspect.signature(mine).parameters.values()
+        ] == [(p.name, p.kind, p.default) for p in inspect.signature(other).parameters.values()]
+
+
+BAD_CONSTRUCTIONS = {
+    "groups 0": lambda nn: nn.Conv1d(4, 4, 3, groups=0),
+    "groups in": lambda nn: nn.Conv1d(4, 4, 3, groups=3),
+    "groups out": lambda nn: nn.Conv1d(4, 6, 3, groups=4),
+    "same stride": lambda nn: nn.Conv1d(4, 4, 3, stride=2, padding="same"),
+    "dropout": lambda nn: nn.Dropout(1.5),
+    "dropout below": lambda nn: nn.Dropout(-0.5),
+    "padding_idx": lambda nn: nn.Embedding(4, 2, padding_idx=4),
+    "weight": lambda nn: nn.Embedding(4, 2, _weight=nn.Parameter(array(nn, (2, 2)))),
+    "2d": lambda nn: nn.Embedding.from_pretrained(array(nn, (2,))),
+    "not a module": lambda nn: nn.Sequential("relu"),
+    "dotted": lambda nn: nn.Sequential().add_module("a.b", nn.ReLU()),
+    "empty": lambda nn: nn.Sequential().add_module("", nn.ReLU()),
+    "taken": lambda nn: nn.Sequential().add_module("forward", nn.ReLU()),
+    "buffer taken": lambda nn: nn.Linear(2, 2).register_buffer("weight", None),
+    "index": lambda nn: nn.Sequential(nn.ReLU())[1],
+    "path": lambda nn: nn.Sequential(nn.ReLU()).get_submodule("0.weight"),
+    "no parameter": lambda nn: nn.Linear(2, 2).get_parameter("lost"),
+    "no attribute": lambda nn: nn.Linear(2, 2).lost,
+    "mode": lambda nn: nn.Linear(2, 2).train("yes"),
+    "flatten": lambda nn: nn.Flatten(1)(array(nn, (2,))),
+    "flatten order": lambda nn: nn.Flatten(1, 0)(array(nn, (2, 2))),
+    "no forward": lambda nn: nn.Module()(),
+    "state": lambda nn: nn.Module().load_state_dict([]),
+}
+
+
+def array(nn, shape):
+    return np.ones(shape, np.float32) if nn is ours else torch.ones(shape)
+
+
+@pytest.mark.parametrize("name", BAD_CONSTRUCTIONS)
+def test_errors_have_torchs_words(name):
+    """Where torch raises AssertionError or RuntimeError for a bad value, ours is a ValueError."""
+    raised = []
+    for nn in (ours, theirs):
+        with pytest.raises(Exception) as caught:
+            BAD_CONSTRUCTIONS[name](nn)
+        raised.append(caught.value)
+    assert str(raised[0]) == str(raised[1])
+    if isinstance(raised[1], (AssertionError, RuntimeError)) and type(raised[1]) is not (
+        NotImplementedError
+    ):
+        assert type(raised[0]) is ValueError
+    else:
+        assert type(raised[0]) is type(raised[1])
+
+
+def network(nn):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(10, 4)
+            self.norm = nn.LayerNorm(4)
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4, bias=False))
+            self.scale = nn.Parameter(array(nn, (4,)))
+            self.register_buffer("mean", array(nn, (3,)))
+            self.register_buffer("scratch", array(nn, (3,)), persistent=False)
+
+        def forward(self, x):
+            return self.body(self.norm(self.embed(x))) * self.scale
+
+    return Net()
+
+
+SPOILED = {
+    "nothing": lambda s: None,
+    "missing": lambda s: [s.pop("norm.bias"), s.pop("body.0.weight"), s.pop("scale")],
+    "unexpected": lambda s: s.update({"scratch": s["mean"], "body.2.bias": s["mean"]}),
+    "unknown": lambda s: s.update({"head.weight": s["mean"], "body.0": s["mean"], "x": s["mean"]}),
+    "deep": lambda s: s.update({"body.0.weight.deep": s["mean"], "norm.": s["mean"]}),
+    "size": lambda s: s.update({"scale": s["mean"], "body.2.weight": s["body.0.weight"]}),
+    "buffer": lambda s: s.update({"mean": s["scale"]}),
+    "scalar": lambda s: s.update({"scale": s["scale"][0]}),
+    "list": lambda s: s.update({"norm.weight": [1.0, 2.0, 3.0, 4.0]}),
+    "none": lambda s: s.update({"norm.weight": None}),
+    "all": lambda s: [
+        s.pop("embed.weight"),
+        s.update({"body.0.bias": s["mean"], "a.b.c": s["mean"], "norm.weight": "text"}),
+    ],
+    "empty": lambda s: s.clear(),
+}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+@pytest.mark.parametrize("name", SPOILED)
+def test_load_reports(name, strict):
+    mine, other = network(ours), network(theirs)
+    state = other.state_dict()
+    SPOILED[name](state)
+    arrays = {k: v.numpy() if hasattr(v, "numpy") else v for k, v in state.items()}
+    reports = []
+    for net, values in ((mine, arrays), (other, state)):
+        try:
+            result = net.load_state_dict(copy.copy(values), strict=strict)
+            reports.append((result.missing_keys, result.unexpected_keys))
+        except RuntimeError as error:
+            reports.append(str(error))
+    assert reports[0] == reports[1]
+
+
+def test_a_networks_repr_keys_and_output():
+    mine, other = network(ours), network(theirs)
+    assert repr(mine) == repr(other)
+    assert list(mine.state_dict()) == list(other.state_dict())
+    for method in ("named_parameters", "named_buffers", "named_modules", "named_children"):
+        found = [name for name, _ in getattr(mine, method)()]
+        assert found == [name for name, _ in getattr(other, method)()]
+    assert str(mine.load_state_dict(other.state_dict())) == "<All keys matched successfully>"
+    x = np.array([[1, 2, 9]])
+    with torch.no_grad():
+        expected = other(torch.from_numpy(x)).numpy()
+    np.testing.assert_allclose(mine(x), expected, rtol=2e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_torch_tensors_of_other_floats_load(dtype):
+    other = theirs.Linear(6, 5).to(getattr(torch, dtype))
+    mine = ours.Linear(6, 5)
+    mine.load_state_dict(dict(other.named_parameters()))
+    for name, parameter in other.named_parameters():
+        expected = parameter.detach().float().numpy()
+        assert getattr(mine, name).tobytes() == expected.tobytes()
+
+
+def test_torch_devices_and_dtypes_are_known():
+    layer = ours.Linear(2, 3, device=torch.device("cpu"), dtype=torch.float32)
+    assert layer.to(torch.device("cpu")) is layer
+    assert layer.to(torch.float32) is layer
+    assert layer.to(device=torch.device("cpu"), dtype=torch.float32) is layer
+    with pytest.raises(NotImplementedError, match="float64"):
+        layer.to(torch.float64)
+    with pytest.raises(NotImplementedError, match="cuda"):
+        ours.Linear(2, 3, device=torch.device("cuda"))
+
+
+def test_initial_distributions():
+    """The same bounds and moments as torch's own draws, for every layer that draws."""
+    for make in (
+        lambda nn: nn.Linear(64, 256),
+        lambda nn: nn.Conv1d(32, 64, 3, groups=2),
+        lambda nn: nn.Embedding(300, 60, padding_idx=3),
+        lambda nn: nn.LayerNorm((4, 5)),
+        lambda nn: nn.RMSNorm(7),
+    ):
+        mine, other = make(ours).state_dict(), make(theirs).state_dict()
+        for name, tensor in other.items():
+            a, b = mine[name], tensor.numpy()
+            assert a.shape == b.shape
+            assert abs(a.mean() - b.mean()) < 8 * b.std() / np.sqrt(b.size) + 1e-12
+            assert abs(a.std() - b.std()) < 0.2 * b.std() + 1e-12
+            if b.size > 1000:
+                assert abs(abs(a).max() / abs(b).max() - 1) < 0.35
+
+
+def test_hooks_run_as_in_torch():
+    logs = []
+    for nn in (ours, theirs):
+        log = []
+        net = nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+        net[0].register_forward_hook(lambda m, a, o, log=log: log.append("linear"))
+        net[1].register_forward_pre_hook(lambda m, a, log=log: log.append("relu"))
+        net.register_forward_pre_hook(lambda m, a, log=log: log.append("before"))
+        first = net.register_forward_pre_hook(
+            lambda m, a, k, log=log: log.append(("first", len(a), k)),
+            prepend=True,
+            with_kwargs=True,
+        )
+        net.register_forward_hook(lambda m, a, o, log=log: o * 0)
+        net.register_forward_hook(lambda m, a, o, log=log: log.append(float(abs(o).sum())))
+        with torch.no_grad():
+            net(array(nn, (1, 2)))
+            first.remove()
+            net(array(nn, (1, 2)))
+        logs.append(log)
+    assert logs[0] == logs[1]
+
+
+def test_softmax_without_dim_is_torchs_choice():
+    for shape in ((), (3,), (3, 4), (3, 4, 5), (2, 3, 4, 5)):
+        x = sample(shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = theirs_f.softmax(torch.from_numpy(x)).numpy()
+        np.testing.assert_allclose(ours_f.softmax(x), expected, rtol=2e-6, atol=1e-7)
+
+
+def test_unsupported_layers_say_so_only_after_bad_values():
+    with pytest.raises(NotImplementedError, match="padding_mode"):
+        ours.Conv1d(2, 2, 3, padding_mode="circular")
+    for nn in (ours, theirs):
+        with pytest.raises(ValueError, match="padding_mode must be one of"):
+            nn.Conv1d(2, 2, 3, padding_mode="round")
+        with pytest.raises(ValueError, match="Invalid padding string 'full'"):
+            nn.Conv1d(2, 2, 3, padding="full")
