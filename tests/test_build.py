@@ -28,7 +28,8 @@ def test_only_the_kernel_tables_leave_an_instruction_set_object(isa: str) -> Non
     found = objects(f"kernels_{isa}")
     assert len(found) == 5
     for path in found:
-        table = rf"forwardpass::{isa}::{path.name.split('.')[0].replace('activation', 'unary')}_kernels"
+        family = path.name.split(".")[0].replace("activation", "unary")
+        table = rf"forwardpass::{isa}::{family}_kernels"
         exported = [name for kind, name in symbols(path) if kind.isupper() and kind != "U"]
         weak = [name for kind, name in symbols(path) if kind in "WwVvu"]
         called = {name for kind, name in symbols(path) if kind == "U"}
