@@ -1,6 +1,8 @@
 #include "arrays.h"
 
+#include <chrono>
 #include <cstring>
+#include <thread>
 
 namespace forwardpass {
 namespace {
@@ -206,6 +208,17 @@ py::array Output::finish() {
     throw py::error_already_set();
   }
   return py::reinterpret_steal<py::array>(result_.release());
+}
+
+void ReleaseGil::restore(PyThreadState* state) {
+  try {
+    PyEval_RestoreThread(state);
+  } catch (...) {
+    // The interpreter is ending: until Python 3.13 it then unwinds a daemon thread that asks for the
+    // GIL, and unwinding must not leave a destructor. The thread waits for the process to end, as
+    // Python 3.14 has it.
+    while (true) std::this_thread::sleep_for(std::chrono::hours(1));
+  }
 }
 
 }  // namespace forwardpass

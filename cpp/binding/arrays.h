@@ -95,15 +95,21 @@ float* array_data(py::handle array);
 // dims multiplied, or ValueError where that overflows.
 py::ssize_t product(const py::ssize_t* dims, int ndim);
 
-// Releases the GIL for work of at least `threshold` units (about 10 microseconds).
-class MaybeReleaseGil {
+// Releases the GIL in its scope, for work of at least `threshold` units (about 10 microseconds).
+class ReleaseGil {
  public:
-  MaybeReleaseGil(double work, double threshold) {
-    if (work >= threshold) release_.emplace();
+  explicit ReleaseGil(double work = 1, double threshold = 0) {
+    if (work >= threshold) state_ = PyEval_SaveThread();
   }
+  ~ReleaseGil() {
+    if (state_) restore(state_);
+  }
+  ReleaseGil(const ReleaseGil&) = delete;
+  ReleaseGil& operator=(const ReleaseGil&) = delete;
 
  private:
-  std::optional<py::gil_scoped_release> release_;
+  static void restore(PyThreadState* state);
+  PyThreadState* state_ = nullptr;
 };
 
 }  // namespace forwardpass

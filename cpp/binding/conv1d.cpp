@@ -94,14 +94,14 @@ py::array run(const Input& x, const PackedConv1d& packed, py::handle act, py::ha
   const int64_t batch = ndim == 3 ? x.dim(0) : 1;
   {
     const double work = static_cast<double>(count) * static_cast<double>(s.in / s.groups * s.taps);
-    const MaybeReleaseGil release(work, kWorthReleasing);
+    const ReleaseGil release(work, kWorthReleasing);
     packed.run(x.data(), batch, x.dim(ndim - 1), y, fusion.get());
   }
   return output.finish();
 }
 
 std::unique_ptr<PackedConv1d> pack_checked(const ConvWeights& w) {
-  const py::gil_scoped_release release;
+  const ReleaseGil release;
   return std::make_unique<PackedConv1d>(w.weight.data(), w.bias.data(), w.shape);
 }
 

@@ -44,8 +44,8 @@ py::array run(const Input& input, py::ssize_t n, py::ssize_t k, bool squeeze, py
   const py::ssize_t m = row_count(input);
   float* y = output.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(m) * static_cast<double>(n * (k + 1)),
-                                  kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(m) * static_cast<double>(n * (k + 1)),
+                             kWorthReleasing);
     op(input.data(), m, y, fusion.get());
   }
   return output.finish();
@@ -80,7 +80,7 @@ py::array linear_raw(py::handle input, py::handle weight, py::handle bias, py::h
 
 std::unique_ptr<PackedLinear> pack(py::handle weight, py::handle bias) {
   const LinearWeights w(weight, bias, false);
-  const py::gil_scoped_release release;
+  const ReleaseGil release;
   return std::make_unique<PackedLinear>(w.weight.data(), w.bias.data(), w.n, w.k);
 }
 

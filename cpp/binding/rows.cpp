@@ -17,7 +17,7 @@ py::array run_unary(Unary f, py::handle input, py::handle out, float param, cons
   output.avoid(x.data(), n, true);
   float* y = output.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(n), kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(n), kWorthReleasing);
     unary(f, x.data(), y, n, param);
   }
   return output.finish();
@@ -72,7 +72,7 @@ py::array rms_norm_op(py::handle input, py::handle shape, py::handle weight, py:
   output.avoid(w.data(), rows.n);
   float* y = output.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
     rms_norm(x.data(), w.data(), e, rows.count, rows.n, y);
   }
   return output.finish();
@@ -105,7 +105,7 @@ py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::ha
   }
   float *y = output.data(), *s = sum.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(n), kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(n), kWorthReleasing);
     add_rms_norm(x.data(), r.data(), w.data(), e, rows.count, rows.n, y, s);
   }
   return py::make_tuple(output.finish(), sum.finish());
@@ -127,7 +127,7 @@ py::array layer_norm_op(py::handle input, py::handle shape, py::handle weight, p
   output.avoid(b.data(), rows.n);
   float* y = output.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
     layer_norm(x.data(), w.data(), b.data(), e, rows.count, rows.n, y);
   }
   return output.finish();
@@ -151,7 +151,7 @@ py::array softmax_op(py::handle input, py::handle dim, py::handle out) {
   output.avoid(x.data(), x.size(), true);
   float* y = output.data();
   {
-    const MaybeReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
     softmax(x.data(), outer, n, inner, y);
   }
   return output.finish();
@@ -199,8 +199,8 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   const py::ssize_t count = index.size();
   int64_t bad = -1;
   {
-    const MaybeReleaseGil release(static_cast<double>(count) * static_cast<double>(table.dim(1)),
-                                  kWorthReleasing);
+    const ReleaseGil release(static_cast<double>(count) * static_cast<double>(table.dim(1)),
+                             kWorthReleasing);
     bad = index.dtype().kind() == 'i' ? embedding(static_cast<const int64_t*>(index.data()), count,
                                                   table.data(), table.dim(0), table.dim(1), y)
                                       : embedding(static_cast<const uint64_t*>(index.data()), count,

@@ -64,14 +64,18 @@ void bind_system(py::module_& m) {
   m.def("_set_thread_backend", &set_thread_backend, py::arg("name"));
   m.def("build_info", &build_info);
   m.def(
-      "_probe_fma", [](int64_t rounds) { return kernels().probe->fma(rounds); }, py::arg("rounds"),
-      py::call_guard<py::gil_scoped_release>(),
+      "_probe_fma",
+      [](int64_t rounds) {
+        const ReleaseGil release;
+        return kernels().probe->fma(rounds);
+      },
+      py::arg("rounds"),
       "Runs independent fma and returns the floating-point operations done; for benchmarks.");
   m.def(
       "_probe_read",
       [](py::handle array) {
         const Input x(array, {"_probe_read", "array"});
-        const py::gil_scoped_release release;
+        const ReleaseGil release;
         return kernels().probe->read(x.data(), x.size());
       },
       py::arg("array"), "Reads a float32 array through once; for benchmarks.");
