@@ -13,9 +13,13 @@ namespace {
 constexpr int kProbeChains = kNativeLanes == 16 ? 12 : 6;
 
 double probe_fma(int64_t rounds) {
+  // Start values that the compiler cannot know: it would merge halves of a vector that are equal.
+  static volatile float unknown[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+  float start[16];
+  for (int i = 0; i < 16; ++i) start[i] = unknown[i];
   f32x16 acc[kProbeChains];
   FP_UNROLL
-  for (int j = 0; j < kProbeChains; ++j) acc[j] = set1(static_cast<float>(j));
+  for (int j = 0; j < kProbeChains; ++j) acc[j] = add(load(start), set1(static_cast<float>(j)));
   const f32x16 a = set1(0.99999994f), b = set1(1e-9f);
   for (int64_t i = 0; i < rounds; ++i) {
     FP_UNROLL

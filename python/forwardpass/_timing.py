@@ -13,6 +13,7 @@ import random
 import statistics
 import time
 import timeit
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -34,18 +35,28 @@ class Times(NamedTuple):
     samples: int
 
 
-class _Plan(NamedTuple):
-    """How one contender's turn is laid out."""
+@dataclass
+class _Plan:
+    """How one contender's turn is laid out, and what its samples were."""
 
     timer: timeit.Timer
-    call: float  # seconds, roughly
-    number: int  # calls a sample
-    samples: int  # samples a turn
-    warm: int  # untimed calls a turn
+    call: float  # seconds, the best so far
+    taken: list[float] = field(default_factory=list)
 
-    @property
-    def turn(self) -> float:
-        return self.call * (self.number * self.samples + self.warm)
+    def sample(self) -> float:
+        """Seconds that a sample took."""
+        number = max(1, round(_SAMPLE / self.call))
+        whole = self.timer.timeit(number)
+        self.taken.append(whole / number)
+        self.call = min(self.call, max(whole / number, 1e-9))
+        return whole
+
+    def turn(self) -> None:
+        if self.call < _LONG:
+            self.timer.timeit(max(1, round(_WARM / self.call)))
+        left = _TURN
+        while left > 0:
+            left -= self.sample()
 
 
 def statement(code: str, **names: Any) -> timeit.Timer:
@@ -69,7 +80,7 @@ def race(
     timers: Mapping[str, timeit.Timer],
     *,
     seconds: float = 1.0,
-    rounds: tuple[int, int] = (5, 25),
+    rounds: tuple[int, int] = (7, 25),
     settle: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Times]:
@@ -77,45 +88,31 @@ def race(
 
     In each round everyone has one turn; a call of 0.2 s or more halves the fewest rounds. `settle`
     sleeps before a turn: with several threads the pools of the one before may still be spinning.
+    Garbage is not collected meanwhile.
     """
-    plans = {name: _plan(timer) for name, timer in timers.items()}
-    longest = max((plan.call for plan in plans.values()), default=0.0)
-    fewest = max(1, rounds[0] // 2) if longest >= 0.2 else rounds[0]
-    once = sum(plan.turn for plan in plans.values()) or 1.0
-    count = min(max(int(seconds / once), fewest), max(rounds[1], fewest))
-    taken: dict[str, list[float]] = {name: [] for name in plans}
-    order = list(plans)
+    plans = {name: _Plan(timer, max(trial(timer), 1e-9)) for name, timer in timers.items()}
+    order = list(plans.values())
     shuffle = random.Random(seed).shuffle
+    fewest = rounds[0]
+    if any(plan.call >= 0.2 for plan in order):
+        fewest = max(1, fewest // 2)
+    start = time.perf_counter()
     enabled = gc.isenabled()
     gc.collect()
     gc.disable()
     try:
-        for _ in range(count):
+        for done in range(max(rounds)):
+            if done >= fewest and time.perf_counter() - start >= seconds:
+                break
             shuffle(order)
-            for name in order:
+            for plan in order:
                 if settle:
                     time.sleep(settle)
-                _turn(plans[name], taken[name])
+                plan.turn()
     finally:
         if enabled:
             gc.enable()
-    return {name: _summary(values) for name, values in taken.items()}
-
-
-def _plan(timer: timeit.Timer) -> _Plan:
-    call = max(trial(timer), 1e-9)
-    number = max(1, round(_SAMPLE / call))
-    samples = max(1, round(_TURN / (call * number)))
-    warm = 0 if call >= _LONG else max(1, round(_WARM / call))
-    return _Plan(timer, call, number, samples, warm)
-
-
-def _turn(plan: _Plan, taken: list[float]) -> None:
-    timeit_ = plan.timer.timeit
-    if plan.warm:
-        timeit_(plan.warm)
-    for _ in range(plan.samples):
-        taken.append(timeit_(plan.number) / plan.number)
+    return {name: _summary(plan.taken) for name, plan in plans.items()}
 
 
 def _summary(values: list[float]) -> Times:

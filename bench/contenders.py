@@ -1,0 +1,158 @@
+"""What takes part in a race: one expression, how to read its result, what to say about it."""
+
+from __future__ import annotations
+
+import timeit
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from cases import Arguments, Case
+from forwardpass import _core, nn
+from forwardpass._timing import statement
+from forwardpass.nn import functional as F
+
+
+class UnsupportedError(Exception):
+    """A peer cannot do a case; the message says why."""
+
+
+@dataclass
+class Contender:
+    """An expression over `names`. `read` makes a NumPy array of its value."""
+
+    code: str
+    names: dict[str, Any]
+    read: Callable[[Any], Any] = np.asarray
+    way: str = ""  # which of a peer's ways this is
+    fresh_only: bool = field(default=False)  # asked to reuse an output, but cannot
+
+    def timer(self) -> timeit.Timer:
+        return statement(self.code, **self.names)
+
+    def result(self) -> Any:
+        return self.read(eval(self.code, self.names))  # our own code string
+
+
+class Peer(Protocol):
+    """One library. `contenders` gives every way worth trying; the quickest takes part."""
+
+    name: str
+    version: str
+
+    def use_threads(self, n: int) -> None: ...
+
+    def contenders(self, case: Case, arguments: Arguments, reuse: bool) -> list[Contender]: ...
+
+
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "gelu": nn.GELU,
+    "gelu_tanh": lambda: nn.GELU("tanh"),
+    "silu": nn.SiLU,
+    "sigmoid": nn.Sigmoid,
+    "tanh": nn.Tanh,
+}
+_PRODUCT = ("input", "weight", "bias")
+_FIRST = {"embedding": "indices"}  # else "input"
+
+
+def output(case: Case, arguments: Arguments) -> np.ndarray:
+    """A place for the result, its pages touched."""
+    a = arguments
+    shape: tuple[int, ...]
+    if case.op == "conv1d":
+        batch, _, length = a["input"].shape
+        outputs, _, k = a["weight"].shape
+        span = length + 2 * a["padding"] - a["dilation"] * (k - 1)
+        shape = (batch, outputs, (span - 1) // a["stride"] + 1)
+    elif case.op == "linear":
+        shape = (*a["input"].shape[:-1], a["weight"].shape[0])
+    elif case.op == "sequential":
+        shape = (1, 2)
+    elif case.op == "embedding":
+        shape = (*a["indices"].shape, a["weight"].shape[1])
+    else:
+        shape = a["input"].shape
+    return np.zeros(shape, np.float32)
+
+
+def ours(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    """The public call where it can say the case, else the packed layer behind it."""
+    if case.group in ("F.linear", "F.conv1d"):
+        return _functional(case, arguments, reuse)
+    if case.op == "sequential":
+        return _sequential(arguments, reuse)
+    if case.op in ("linear", "conv1d"):
+        return _layer(case, arguments, reuse)
+    return _functional(case, arguments, reuse)
+
+
+def _functional(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    """F's function, positional arguments first as a user would write them."""
+    names = dict(arguments)
+    first = _FIRST.get(case.op, "input")
+    rest = [n for n in names if n != first]
+    code = f"f({first}, " + ", ".join(f"{n}={n}" for n in rest)
+    if case.op == "linear":
+        code = "f(input, weight, bias"
+    elif case.op == "embedding":
+        code = "f(indices, weight"
+    elif not rest:
+        code = f"f({first}"
+    names["f"] = getattr(F, case.op)
+    if reuse:
+        names["out"] = output(case, arguments)
+        code += ", out=out"
+    return Contender(code + ")", names, way=f"F.{case.op}")
+
+
+def _layer(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    """nn.Linear or nn.Conv1d; their pack where there is a residual or an output to write to."""
+    a = arguments
+    if reuse or a.get("residual") is not None:
+        return _pack(case, arguments, reuse)
+    weight, bias = a["weight"], a["bias"]
+    layer: nn.Module
+    if case.op == "linear":
+        layer = nn.Linear(weight.shape[1], weight.shape[0])
+    else:
+        geometry = {n: a[n] for n in ("stride", "padding", "dilation", "groups")}
+        layer = nn.Conv1d(
+            weight.shape[1] * a["groups"], weight.shape[0], weight.shape[2], **geometry
+        )
+    layer.weight = weight
+    layer.bias = bias
+    if a.get("activation"):
+        layer = nn.Sequential(layer, _ACTIVATIONS[a["activation"]]())
+    return Contender("f(x)", {"f": layer, "x": a["input"]}, way=type(layer).__name__)
+
+
+def _pack(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    a = arguments
+    if case.op == "linear":
+        pack: Any = _core.PackedLinear(a["weight"], a["bias"])
+    else:
+        names = (*_PRODUCT[1:], "stride", "padding", "dilation", "groups")
+        pack = _core.PackedConv1d(*(a[n] for n in names))
+    out = output(case, arguments) if reuse else None
+    bound = {"f": pack, "x": a["input"], "act": a.get("activation"), "r": a.get("residual")}
+    return Contender("f(x, act, 0.01, r, out)", {**bound, "out": out}, way=type(pack).__name__)
+
+
+def empty_call(reuse: bool) -> Contender:
+    """What a linear layer of one weight costs: the call, and next to no arithmetic."""
+    one = np.ones((1, 1), np.float32)
+    arguments = {"input": one, "weight": one, "bias": one[0]}
+    return _layer(Case("linear", "1x1-1", "linear", dict), arguments, reuse)
+
+
+def _sequential(arguments: Arguments, reuse: bool) -> Contender:
+    a = arguments
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), nn.Sigmoid())
+    for index, layer in ((1, net[0]), (2, net[2])):
+        layer.weight = a[f"weight{index}"]
+        layer.bias = a[f"bias{index}"]
+    return Contender("f(x)", {"f": net, "x": a["input"]}, way="Sequential", fresh_only=reuse)

@@ -1,0 +1,157 @@
+"""torch in inference mode: its functional calls, and oneDNN's packed layers behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from cases import Arguments, Case
+from contenders import Contender, UnsupportedError, output
+
+_FUSED = {None: "none", "relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu", "silu": "swish"}
+_AFTER = {  # in place: the product's array is nobody else's
+    "relu": torch.relu_,
+    "gelu": torch._C._nn.gelu_,
+    "gelu_tanh": lambda y: torch._C._nn.gelu_(y, approximate="tanh"),
+    "silu": torch._C._nn.silu_,
+}
+
+
+class Torch:
+    name = "torch"
+    version = torch.__version__ + f" ({torch.backends.cpu.get_cpu_capability()})"
+
+    def __init__(self) -> None:
+        self._mode = torch.inference_mode()
+        self._mode.__enter__()  # for the whole run: leaving it would cost a microsecond a call
+
+    def use_threads(self, n: int) -> None:
+        torch.set_num_threads(n)
+
+    def contenders(self, case: Case, arguments: Arguments, reuse: bool) -> list[Contender]:
+        a = {
+            name: torch.from_numpy(value) if hasattr(value, "dtype") else value
+            for name, value in arguments.items()
+        }
+        out = torch.from_numpy(output(case, arguments)) if reuse else None
+        make = {"linear": _linear, "conv1d": _conv1d, "sequential": _sequential}.get(case.op)
+        if make is not None:
+            found = make(case, a, out)
+        else:
+            found = _simple(case, a, out)
+        for contender in found:
+            contender.read = lambda value: value.numpy()
+        return found
+
+
+def _linear(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """F.linear; addmm on a weight stored the other way; oneDNN's packed weight."""
+    activation, residual = a.get("activation"), a.get("residual")
+    names = {"x": a["input"], "w": a["weight"], "b": a["bias"], "out": out, "r": residual}
+    plain = not activation and residual is None
+    after = _AFTER.get(activation or "", (lambda y: y.add_(residual)) if not plain else None)
+    names |= {"f": F.linear if out is None else torch._C._nn.linear, "g": after}
+    code = "f(x, w, b)" if out is None else "f(x, w, b, out=out)"
+    wrap = "{}" if plain else "g({})"
+    found = [Contender(wrap.format(code), names, way="F.linear")]
+    if case.group.startswith("F."):
+        return found
+    stored = {**names, "f": torch.addmm, "w": a["weight"].T.contiguous()}
+    code = "f(b, x, w)" if out is None else "f(b, x, w, out=out)"
+    found.append(Contender(wrap.format(code), stored, way="addmm"))
+    return found + _packed_linear(a, out is not None)
+
+
+def _packed_linear(a: Arguments, reuse: bool) -> list[Contender]:
+    """What torch.compile's freezing puts in the place of a Linear; a private operator."""
+    activation, residual = a.get("activation"), a.get("residual")
+    try:
+        ops = torch.ops.mkldnn
+        packed = ops._reorder_linear_weight(a["weight"], a["input"].shape[0])
+        names = {"x": a["input"], "p": packed, "b": a["bias"], "r": residual}
+        if residual is not None:
+            code = "f(x, r, p, b, 'add')"
+            names["f"] = ops._linear_pointwise.binary
+        else:
+            algorithm = {"gelu": "none", "gelu_tanh": "tanh"}.get(activation or "", "")
+            code = f"f(x, p, b, '{_FUSED[activation]}', e, '{algorithm}')"
+            names |= {"f": ops._linear_pointwise.default, "e": []}
+        return [Contender(code, names, way="oneDNN packed", fresh_only=reuse)]
+    except (AttributeError, RuntimeError, KeyError):
+        return []  # built without oneDNN, or another version's signature
+
+
+def _conv1d(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """F.conv1d, which has no out=; oneDNN's packed weight exists for two dimensions only."""
+    geometry = {n: a[n] for n in ("stride", "padding", "dilation", "groups")}
+    names = {"x": a["input"], "w": a["weight"], "b": a["bias"], "f": F.conv1d, **geometry}
+    activation = a.get("activation")
+    code = "f(x, w, b, stride, padding, dilation, groups)"
+    if activation:
+        code = f"g({code})"
+        names["g"] = _AFTER[activation]
+    reuse = out is not None
+    found = [Contender(code, names, way="F.conv1d", fresh_only=reuse)]
+    if case.group.startswith("F."):
+        return found
+    return found + _packed_conv1d(a, reuse)
+
+
+def _packed_conv1d(a: Arguments, reuse: bool) -> list[Contender]:
+    x, w = a["input"][:, :, None], a["weight"][:, :, None]
+    activation = a.get("activation")
+    names: dict[str, Any] = {"x": x, "b": a["bias"], "g": a["groups"], "e": []}
+    names |= {"s": [1, a["stride"]], "d": [1, a["dilation"]], "pad": [0, a["padding"]]}
+    algorithm = {"gelu": "none", "gelu_tanh": "tanh"}.get(activation or "", "")
+    try:
+        ops = torch.ops.mkldnn
+        names["f"] = ops._convolution_pointwise.default
+        geometry = [names[n] for n in ("pad", "s", "d", "g")]
+        names["p"] = ops._reorder_convolution_weight(w, *geometry, list(x.shape))
+        code = f"f(x, p, b, pad, s, d, g, '{_FUSED[activation]}', e, '{algorithm}').squeeze(2)"
+        return [Contender(code, names, way="oneDNN packed", fresh_only=reuse)]
+    except (AttributeError, RuntimeError, KeyError):
+        return []
+
+
+def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    layers = [torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2), torch.nn.Sigmoid()]
+    for index, layer in ((1, layers[0]), (2, layers[2])):
+        layer.weight = torch.nn.Parameter(a[f"weight{index}"], requires_grad=False)
+        layer.bias = torch.nn.Parameter(a[f"bias{index}"], requires_grad=False)
+    names: dict[str, Any] = {"m": torch.nn.Sequential(*layers), "x": a["input"]}
+    names |= {"f": F.linear, "relu": torch.relu_, "sigmoid": torch.sigmoid_}
+    names |= {n: a[n] for n in ("weight1", "weight2", "bias1", "bias2")}
+    inner = "relu(f(x, weight1, bias1))"
+    direct = f"sigmoid(f({inner}, weight2, bias2))"
+    ways = {"Sequential": "m(x)", "functional": direct}
+    return [Contender(c, names, way=way, fresh_only=out is not None) for way, c in ways.items()]
+
+
+def _simple(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """Operators that are one call. Those in `reusing` take out=."""
+    plain = {
+        "rms_norm": (torch.rms_norm, "f(input, normalized_shape, weight, eps)"),
+        "layer_norm": (torch.layer_norm, "f(input, normalized_shape, weight, bias, eps)"),
+        "softmax": (torch.softmax, "f(input, dim)"),
+        "gelu": (torch._C._nn.gelu, "f(input, approximate=approximate)"),
+        "silu": (torch._C._nn.silu, "f(input)"),
+        "tanh": (torch.tanh, "f(input)"),
+        "sigmoid": (torch.sigmoid, "f(input)"),
+        "embedding": (torch.embedding, "f(weight, indices)"),
+    }
+    if case.op not in plain:
+        raise UnsupportedError(f"no adapter for {case.op}")
+    function, code = plain[case.op]
+    names = {"approximate": "none", **a, "f": function, "out": out}
+    reusing = out is not None and case.op not in ("rms_norm", "layer_norm", "embedding")
+    code = code[:-1] + ", out=out)" if reusing else code
+    found = [Contender(code, names, way=case.op, fresh_only=out is not None and not reusing)]
+    if case.op == "embedding":
+        select = "f(weight, 0, indices)" if out is None else "f(weight, 0, indices, out=out)"
+        found.append(Contender(select, {**names, "f": torch.index_select}, way="index_select"))
+        if out is not None:
+            found = found[1:]
+    return found
