@@ -6,9 +6,9 @@ import re
 from importlib.metadata import version
 
 import pytest
-from _objects import disassembly, innermost_loops, objects, symbols
 
 import forwardpass
+from _objects import disassembly, innermost_loops, objects, symbols
 from forwardpass import _core
 
 ISAS = _core.build_info()["instruction_sets"].split()

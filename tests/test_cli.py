@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 
-import forwardpass
 import numpy as np
 import pytest
+
+import forwardpass
 from forwardpass import _core, _terminal, cli
 
 

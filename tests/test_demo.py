@@ -9,9 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import forwardpass
 import numpy as np
 import pytest
+
+import forwardpass
 from forwardpass import _core, demo, demo_numpy
 from forwardpass.io.safetensors import load_file, load_metadata, save_file
 

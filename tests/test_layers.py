@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from forwardpass import nn
 from forwardpass.nn import functional as F
 

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+
 from forwardpass import nn
 from forwardpass.nn.parameter import LOCK
 

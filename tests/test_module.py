@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from forwardpass import nn
 
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)

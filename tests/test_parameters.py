@@ -7,9 +7,10 @@ import pickle
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
-import forwardpass as fp
 import numpy as np
 import pytest
+
+import forwardpass as fp
 from forwardpass import nn
 from forwardpass.nn import init
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from forwardpass.io import safetensors as module
 from forwardpass.io.safetensors import (
     TensorInfo,

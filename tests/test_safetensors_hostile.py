@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from forwardpass.io.safetensors import load_file, load_metadata, read_header
 
 FUZZ_FILES = int(os.environ.get("FORWARDPASS_FUZZ_FILES", "5000"))

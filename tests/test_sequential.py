@@ -8,6 +8,7 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
+
 from forwardpass import nn
 
 X = np.linspace(-3, 3, 60, dtype=np.float32).reshape(3, 4, 5)

@@ -107,18 +107,27 @@ template <class Index>
 int64_t embedding(const Index* index, int64_t count, const float* table, int64_t rows,
                   int64_t width, float* y) {
   const size_t bytes = static_cast<size_t>(width) * sizeof(float);
+  // As unsigned, a negative index is larger than any row.
+  const auto inside = [rows](Index i) {
+    return static_cast<uint64_t>(i) < static_cast<uint64_t>(rows);
+  };
   for (int64_t i = 0; i < count; ++i) {
-    // As unsigned, a negative index is larger than any row.
-    if (static_cast<uint64_t>(index[i]) >= static_cast<uint64_t>(rows)) return i;
+    if (!inside(index[i])) return i;  // before anything is written
   }
   if (width == 0) return -1;
+  std::atomic<int64_t> bad{-1};
   in_pieces(count, kPiece / width + 1, threads_for(count * width, kGrain),
             [&](int64_t first, int64_t n) {
               for (int64_t i = first; i < first + n; ++i) {
-                std::memcpy(y + i * width, table + static_cast<int64_t>(index[i]) * width, bytes);
+                const Index row = index[i];  // read once: another thread may write the indices
+                if (inside(row)) {
+                  std::memcpy(y + i * width, table + static_cast<int64_t>(row) * width, bytes);
+                } else {
+                  bad = i;
+                }
               }
             });
-  return -1;
+  return bad;
 }
 
 template int64_t embedding(const int64_t*, int64_t, const float*, int64_t, int64_t, float*);

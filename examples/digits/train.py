@@ -31,10 +31,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from forwardpass.io.safetensors import save_file
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
+
+from forwardpass.io.safetensors import save_file
 
 OUT = Path(__file__).resolve().parents[2] / "python" / "forwardpass" / "data" / "digits.safetensors"
 HELD_OUT = 360

@@ -7,10 +7,11 @@ import inspect
 import re
 import warnings
 
-import forwardpass.nn as ours
-import forwardpass.nn.functional as ours_f
 import numpy as np
 import pytest
+
+import forwardpass.nn as ours
+import forwardpass.nn.functional as ours_f
 
 torch = pytest.importorskip("torch")
 theirs, theirs_f = torch.nn, torch.nn.functional

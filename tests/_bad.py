@@ -1,0 +1,37 @@
+"""What the tests of bad input share: a good call of each operator, and how a bad one fails."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forwardpass.reference import OPS
+from forwardpass.reference.arrays import make
+
+
+def good(name):
+    """A call that works, every array argument present."""
+    x = make("bad/x", (2, 6))
+    if name == "linear":
+        w, r = make("bad/w", (5, 6)), make("bad/r", (2, 5))
+        return {"input": x, "weight": w, "bias": make("bad/b", (5,)), "residual": r}
+    if name == "conv1d":
+        w, r = make("bad/w", (4, 3, 2)), make("bad/r", (1, 4, 6))
+        return {"input": make("bad/c", (1, 3, 7)), "weight": w, "bias": r[0, :, 0], "residual": r}
+    if name in ("rms_norm", "add_rms_norm", "layer_norm"):
+        call = {"input": x, "normalized_shape": (6,), "weight": x[0]}
+        extra = {"add_rms_norm": {"residual": x[::-1]}, "layer_norm": {"bias": x[1]}}
+        return {**call, **extra.get(name, {})}
+    if name == "embedding":
+        return {"indices": np.array([1, 0]), "weight": x}
+    return {"input": x, "dim": -1} if name == "softmax" else {"input": x}
+
+
+def rejected(error, name, *words, **changed):
+    """The call with those arguments raises, and the message has the operator and all words."""
+    with pytest.raises(error) as caught:
+        OPS[name].run({**good(name), **changed})
+    message = str(caught.value)
+    for word in (name, *words):
+        assert word in message, f"{word!r} is not in {message!r}"
+    return message

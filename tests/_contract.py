@@ -1,0 +1,126 @@
+"""docs/numerics.md once more, in plain NumPy: the arithmetic of each operator step by step.
+
+Independent of the C++: if both follow the contract, their bits are equal. Only +, -, *, / and sqrt
+of float32 arrays (correctly rounded in NumPy), and fma below.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+F = np.float32
+
+
+def fma(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+    """a b + c with one rounding: exact product in float64, the sum rounded to odd, then to float32.
+
+    TwoSum gives the float64 sum and its error; where there is an error, the sum is moved to the
+    neighbour with an odd last bit, which keeps the final rounding from going wrong (Boldo and
+    Melquiond, 2008). test_bits checks it against exact rationals.
+    """
+    with np.errstate(all="ignore"):
+        p = a.astype(np.float64) * b.astype(np.float64)
+        z = c.astype(np.float64)
+        s = p + z
+        t = s - p
+        error = (p - (s - t)) + (z - t)
+        inexact = np.isfinite(s) & (error != 0)
+        even = (s.view(np.int64) & 1) == 0
+        toward = np.where(error > 0, np.inf, -np.inf)
+        odd = np.where(inexact & even, np.nextafter(s, toward), s)
+        return odd.astype(F)
+
+
+def tree(parts: np.ndarray) -> np.ndarray:
+    """64 partials in the last axis: (v0 + v1) + (v2 + v3), then lanes i + (i + 8), +4, +2, +1."""
+    v = parts.reshape(*parts.shape[:-1], 4, 16)
+    lanes = (v[..., 0, :] + v[..., 1, :]) + (v[..., 2, :] + v[..., 3, :])
+    for width in (8, 4, 2, 1):
+        lanes = lanes[..., :width] + lanes[..., width : 2 * width]
+    return lanes[..., 0]
+
+
+def _partials(rows: np.ndarray) -> np.ndarray:
+    """(R, n) to (R, steps, 64), the end filled with +0."""
+    count, n = rows.shape
+    steps = max(1, -(-n // 64))
+    padded = np.zeros((count, steps * 64), dtype=F)
+    padded[:, :n] = rows
+    return padded.reshape(count, steps, 64)
+
+
+def row_sum(rows: np.ndarray, squared: bool = False) -> np.ndarray:
+    """Sum (or sum of squares by fma) of each row."""
+    parts = _partials(rows)
+    total = np.zeros((rows.shape[0], 64), dtype=F)
+    for step in range(parts.shape[1]):
+        x = parts[:, step]
+        total = fma(x, x, total) if squared else total + x
+    return tree(total)
+
+
+def linear(x: np.ndarray, w: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+    """P interleaved chains over k, P by the shape of w alone."""
+    n, k = w.shape
+    count = 64 if n <= 4 and k >= 64 else 4 if n <= 16 else 2 if n <= 32 else 1
+    chain = [np.zeros((len(x), n), dtype=F) for _ in range(count)]
+    for i in range(k):
+        chain[i % count] = fma(x[:, i : i + 1], w[:, i][None], chain[i % count])
+    if count == 64:
+        total = tree(np.stack(chain, axis=-1))
+    elif count == 4:
+        total = (chain[0] + chain[1]) + (chain[2] + chain[3])
+    else:
+        total = chain[0] + chain[1] if count == 2 else chain[0]
+    return total if bias is None else total + bias
+
+
+def conv1d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    stride: int,
+    pads: tuple[int, int],
+    dilation: int,
+    groups: int,
+) -> np.ndarray:
+    """One chain over (channel of the group, tap), padding as w times +0."""
+    padded = np.pad(x, ((0, 0), (0, 0), pads))
+    outputs, per_group, taps = w.shape
+    size = (padded.shape[2] - dilation * (taps - 1) - 1) // stride + 1
+    y = np.zeros((len(x), outputs, size), dtype=F)
+    for o in range(outputs):
+        first = o // (outputs // groups) * per_group
+        for c in range(per_group):
+            for tap in range(taps):
+                at = tap * dilation
+                xs = padded[:, first + c, at : at + (size - 1) * stride + 1 : stride]
+                y[:, o] = fma(xs, np.broadcast_to(w[o, c, tap], xs.shape), y[:, o])
+    return y if bias is None else y + bias[:, None]
+
+
+def _reciprocal_root(total: np.ndarray, n: int, eps: float) -> np.ndarray:
+    return (F(1) / np.sqrt(total / F(n) + F(eps)))[:, None]
+
+
+def rms_norm(x: np.ndarray, weight: np.ndarray | None, eps: float) -> np.ndarray:
+    y = x * _reciprocal_root(row_sum(x, squared=True), x.shape[1], eps)
+    return y if weight is None else y * weight
+
+
+def layer_norm(
+    x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None, eps: float
+) -> np.ndarray:
+    d = x - (row_sum(x) / F(x.shape[1]))[:, None]
+    t = d * _reciprocal_root(row_sum(d, squared=True), x.shape[1], eps)
+    if weight is not None and bias is not None:
+        return fma(t, np.broadcast_to(weight, t.shape), np.broadcast_to(bias, t.shape))
+    if weight is not None:
+        return t * weight
+    return t if bias is None else t + bias
+
+
+def softmax(x: np.ndarray, exp: object) -> np.ndarray:
+    """exp: the float32 exponential to use (the library's own)."""
+    e = exp(x - x.max(axis=1, keepdims=True))  # type: ignore[operator]
+    return e * (F(1) / row_sum(e))[:, None]

@@ -1,0 +1,254 @@
+"""The same bits: instruction sets, threads, splits of a batch, fused or not, raw or packed; and the
+committed table. test_contract.py says which bits.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import forwardpass
+from _arrays import assert_same_bytes, assert_same_results, describe, sample
+from forwardpass import _core, bits
+from forwardpass.reference import OPS
+from forwardpass.reference.arrays import SPECIAL, make, seed_of, uniform
+
+ROW_OPS = ("linear", "conv1d", "rms_norm", "add_rms_norm", "layer_norm", "softmax")
+
+
+# --- the committed table ---
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_committed_hashes(isa, name):
+    """A mismatch is a changed result: needs a higher numerics_version and a CHANGELOG entry."""
+    table, now = bits.committed()["cases"], bits.digests(isa, name)
+    differing = [case for case, value in now.items() if table.get(case) != value]
+    assert not differing, f"{isa}: other bits in {differing}"
+
+
+def test_table_is_complete():
+    table = bits.committed()
+    assert table["numerics_version"] == forwardpass.numerics_version == _core.numerics_version
+    assert list(table["cases"]) == [case.name for op in OPS.values() for case in op.cases()]
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_a_million_outputs_per_op(name):
+    op = OPS[name]
+    count = sum(r.size for case in op.cases() for r in bits.results(op, case))
+    assert count >= 1_000_000, f"{name}: {count} outputs"
+
+
+def test_generator_is_the_documented_one():
+    """splitmix64's published sequence for seed 0, and FNV-1a's for "a"."""
+    assert [int(z) for z in uniform(0, 3)] == [
+        0xE220A8397B1DCDAF,
+        0x6E789E6AA1B965F4,
+        0x06C45D188009454F,
+    ]
+    assert seed_of("a") == 0xAF63DC4C8601EC8C
+    assert len(SPECIAL) == 32
+    x = make("unit", (1000,))
+    assert ((x >= -1) & (x < 1)).all()
+    assert (x * 2**23 == np.round(x * 2**23)).all()
+    assert make("sweep", (3,), "sweep").view(np.uint32).tolist() == [
+        seed_of("sweep") % 4099 + 4099 * i for i in range(3)
+    ]
+
+
+def test_digest_ignores_sign_and_payload_of_nan():
+    a = np.array([1, np.nan, -0.0], np.float32)
+    b = a.copy()
+    b.view(np.uint32)[1] = 0xFFC12345
+    assert bits.digest([a]) == bits.digest([b])
+    assert bits.digest([a]) != bits.digest([np.abs(a)])  # -0 is not 0
+    assert bits.digest([a]) != bits.digest([a[None]])  # the shape counts
+
+
+def test_forced_wrong_bit_is_seen():
+    """The comparison can fail: one bit of one result changes the digest."""
+    results = [make("wrong", (100,)), make("wrong2", (5, 5))]
+    before = bits.digest(results)
+    results[1].view(np.uint32)[4, 4] ^= 1
+    assert bits.digest(results) != before
+
+
+# --- instruction sets and threads ---
+
+
+@pytest.mark.parametrize("name", OPS)
+def test_instruction_sets_agree(name):
+    """Call by call, so that a difference names its call and element."""
+    op = OPS[name]
+    for arguments in sample(name, 60):
+        results = {}
+        for isa in _core.available_isas():
+            with bits.using(isa):
+                results[isa] = op.run(arguments)
+        for isa, got in results.items():
+            best = _core.available_isas()[0]
+            assert_same_results(got, results[best], f"{name}({describe(arguments)}): {isa} {best}")
+
+
+THREADED = (
+    "linear/odd",
+    "linear/n193",
+    "conv1d/odd",
+    "conv1d/channels/16",
+    "conv1d/depthwise",
+    *("rms_norm/unit", "add_rms_norm/unit", "layer_norm/unit", "softmax/span"),
+    *("gelu/none", "gelu/tanh", "silu", "sigmoid", "tanh", "relu", "leaky_relu/0.2", "exp", "log"),
+    "embedding",
+)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7])
+def test_threads_agree(isa, threads, restore_threads):
+    table = bits.committed()["cases"]
+    _core.set_num_threads(threads)
+    for op in OPS.values():
+        for case in op.cases():
+            if case.name in THREADED and (isa != "scalar" or case.name != "linear/n193"):
+                assert bits.digest(bits.results(op, case)) == table[case.name], case.name
+
+
+# --- splits of a batch ---
+
+
+def split_at(arguments, start, stop):
+    """The call for rows [start, stop) of everything that has the batch's first dimension."""
+    part = {
+        k: arguments[k][start:stop] for k in ("input", "residual") if arguments.get(k) is not None
+    }
+    return {**arguments, **part}
+
+
+@pytest.mark.parametrize("name", ROW_OPS)
+def test_batch_equals_its_rows(isa, name):
+    op = OPS[name]
+    for arguments in sample(name, 40):
+        x = arguments["input"]
+        least = 3 if name == "conv1d" else 2
+        if x.ndim < least or len(x) < 2 or arguments.get("dim") == 0:
+            continue
+        if len(arguments.get("normalized_shape", ())) == x.ndim:
+            continue
+        whole = op.run(arguments)
+        for cut in {1, len(x) // 2, len(x) - 1}:
+            parts = [op.run(split_at(arguments, *r)) for r in ((0, cut), (cut, len(x)))]
+            joined = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
+            assert_same_results(joined, whole, f"{name}({describe(arguments)}) cut at {cut}")
+
+
+@pytest.mark.parametrize("name", ROW_OPS)
+def test_rows_do_not_see_their_neighbours(isa, name):
+    """NaN in every other row changes no bit of a row."""
+    op = OPS[name]
+    for arguments in sample(name, 20, finite=True):
+        x = arguments["input"]
+        if (
+            x.ndim < 2
+            or len(x) < 2
+            or arguments.get("dim") == 0
+            or (name == "conv1d" and x.ndim < 3)
+        ):
+            continue
+        if len(arguments.get("normalized_shape", ())) == x.ndim:
+            continue
+        whole, row = op.run(arguments), len(x) // 2
+        poisoned = np.full_like(x, np.nan)
+        poisoned[row] = x[row]
+        got = op.run({**arguments, "input": poisoned})
+        for g, w in zip(got, whole, strict=True):
+            assert_same_bytes(g[row], w[row], f"{name}({describe(arguments)}) row {row}")
+
+
+@pytest.mark.parametrize("name", [n for n, op in OPS.items() if set(op.parameters) == {"input"}])
+def test_elements_do_not_see_their_neighbours(isa, name):
+    op = OPS[name]
+    x = make("split/x", (400,), "span")
+    (whole,) = op.run({"input": x})
+    for start, stop in ((0, 1), (3, 20), (15, 17), (64, 193), (399, 400)):
+        (part,) = op.run({"input": x[start:stop]})
+        assert_same_bytes(part, whole[start:stop], f"{name}[{start}:{stop}]")
+
+
+def test_convolution_in_chunks_of_time(isa):
+    """Chunk by chunk = whole signal: an output depends on its window alone."""
+    x, w, b = make("time/x", (1, 5, 400)), make("time/w", (11, 5, 7)), make("time/b", (11,))
+
+    def run(signal):
+        return _core.conv1d(signal, w, b, 1, 0, 3, 1, "gelu", 0.01, None, None)
+
+    whole, reach = run(x), 3 * 6
+    for size in (1, 16, 47, 100):
+        starts = range(0, whole.shape[2], size)
+        chunks = [run(x[..., i : min(i + size, whole.shape[2]) + reach]) for i in starts]
+        assert_same_bytes(np.concatenate(chunks, axis=2), whole, f"chunks of {size}")
+
+
+# --- fused and unfused, raw and packed ---
+
+
+def activate(name, x, slope):
+    if name in (None, "leaky_relu"):
+        return x if name is None else _core.leaky_relu(x, slope, None)
+    if name.startswith("gelu"):
+        return _core.gelu(x, "tanh" if name == "gelu_tanh" else "none", None)
+    return getattr(_core, name)(x, None)
+
+
+@pytest.mark.parametrize("name", ["linear", "conv1d"])
+@pytest.mark.parametrize(
+    "activation",
+    [None, "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "leaky_relu"],
+)
+def test_fused_equals_unfused(isa, name, activation):
+    op = OPS[name]
+    for arguments in sample(name, 40):
+        plain = {k: v for k, v in arguments.items() if k not in ("activation", "residual")}
+        (y,) = op.run(plain)
+        slope = plain.get("negative_slope", 0.01)
+        (fused,) = op.run({**plain, "activation": activation})
+        unfused = activate(activation, y, slope)
+        assert_same_bytes(fused, unfused, describe(arguments))
+        residual = make("residual", y.shape, "span")
+        (both,) = op.run({**plain, "activation": activation, "residual": residual})
+        with np.errstate(all="ignore"):
+            assert_same_bytes(both, unfused + residual, describe(arguments))
+
+
+def bias_added(name, y, bias):
+    with np.errstate(all="ignore"):
+        return y + (bias[:, None] if name == "conv1d" else bias)
+
+
+@pytest.mark.parametrize("name", ["linear", "conv1d"])
+def test_bias_is_one_addition(isa, name):
+    op = OPS[name]
+    for arguments in sample(name, 40):
+        if arguments.get("bias") is None or arguments.get("activation"):
+            continue
+        plain = {**arguments, "residual": None}
+        (want,) = op.run(plain)
+        (bare,) = op.run({**plain, "bias": None})
+        assert_same_bytes(bias_added(name, bare, plain["bias"]), want, describe(arguments))
+
+
+def packed_run(name, a):
+    """The call through PackedLinear or PackedConv1d."""
+    epilogue = (a.get("activation"), a.get("negative_slope", 0.01), a.get("residual"))
+    if name == "linear":
+        return _core.PackedLinear(a["weight"], a.get("bias"))(a["input"], *epilogue)
+    geometry = (a.get("stride", 1), a.get("padding", 0), a.get("dilation", 1), a.get("groups", 1))
+    return _core.PackedConv1d(a["weight"], a.get("bias"), *geometry)(a["input"], *epilogue)
+
+
+@pytest.mark.parametrize("name", ["linear", "conv1d"])
+def test_raw_equals_packed(isa, name):
+    for arguments in sample(name, 300):
+        if arguments["weight"].ndim == 1:
+            continue
+        (raw,) = OPS[name].run(arguments)
+        assert_same_bytes(packed_run(name, arguments), raw, f"{name}({describe(arguments)})")

@@ -1,0 +1,135 @@
+"""The bits are those of the contract (docs/numerics.md, step by step in _contract.py), whatever the
+caller has set in the processor's floating-point control word.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import platform
+import sys
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import _contract
+from _arrays import assert_same_bytes, assert_same_results, describe, sample
+from forwardpass import _core
+from forwardpass.reference import OPS
+from forwardpass.reference.arrays import make
+from forwardpass.reference.products import chains, pads
+
+
+def test_the_contracts_fma_is_exact():
+    """Against rational arithmetic: random, ties, cancellation, subnormal results."""
+    a, b = make("fma/a", (3000,), "wide"), make("fma/b", (3000,), "wide")
+    c = np.where(np.arange(3000) % 3 == 0, -(a * b), make("fma/c", (3000,), "wide"))
+    scale = np.where(np.arange(3000) % 5 == 0, np.float32(2.0**-100), np.float32(1))
+    a, c = a * scale, c.astype(np.float32) * scale
+    for x, y, z, got in zip(a, b, c, _contract.fma(a, b, c), strict=True):
+        exact = Fraction(float(x)) * Fraction(float(y)) + Fraction(float(z))
+        error = abs(Fraction(float(got)) - exact)
+        for other in (
+            np.nextafter(got, np.float32(-np.inf)),
+            np.nextafter(got, np.float32(np.inf)),
+        ):
+            away = abs(Fraction(float(other)) - exact)
+            assert error < away or (error == away and got.view(np.uint32) % 2 == 0)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5, 16, 17, 32, 33, 70])
+@pytest.mark.parametrize("kind", ["unit", "wide", "subnormal"])
+def test_linear_follows_the_contract(isa, n, kind):
+    for k in (1, 2, 3, 5, 63, 64, 65, 131, 200):
+        x = make(f"lin/{k}", (4, k), kind)
+        w, b = make("lin/w", (n, k), "wide" if kind == "subnormal" else kind), make("b", (n,), kind)
+        got = _core.linear(x, w, b, None, 0.01, None, None)
+        assert_same_bytes(got, _contract.linear(x, w, b), f"N={n} K={k} P={chains(n, k)}")
+
+
+def test_conv1d_follows_the_contract(isa):
+    for arguments in sample("conv1d", 120, finite=True):
+        if arguments["input"].ndim != 3 or arguments["weight"].size > 1500:
+            continue
+        plain = {k: v for k, v in arguments.items() if k not in ("activation", "residual")}
+        dilation = plain.get("dilation", 1)
+        pad = pads(plain.get("padding", 0), plain["weight"].shape[2], dilation)
+        geometry = (plain.get("stride", 1), pad, dilation, plain.get("groups", 1))
+        want = _contract.conv1d(plain["input"], plain["weight"], plain.get("bias"), *geometry)
+        assert_same_bytes(OPS["conv1d"].run(plain)[0], want, describe(plain))
+
+
+@pytest.mark.parametrize("kind", ["unit", "wide", "shifted", "subnormal"])
+def test_norms_follow_the_contract(isa, kind):
+    for n in (1, 15, 16, 17, 63, 64, 65, 100, 129, 515):
+        x, w, b = make(f"norm/{n}", (5, n), kind), make("norm/w", (n,)), make("norm/b", (n,))
+        for weight in (None, w):
+            got = _core.rms_norm(x, n, weight, 1e-6, None)
+            assert_same_bytes(got, _contract.rms_norm(x, weight, 1e-6), f"rms_norm {n}")
+            for bias in (None, b):
+                got = _core.layer_norm(x, n, weight, bias, 1e-5, None)
+                want = _contract.layer_norm(x, weight, bias, 1e-5)
+                assert_same_bytes(got, want, f"layer_norm {n}")
+
+
+@pytest.mark.parametrize("kind", ["unit", "span", "wide"])
+def test_softmax_follows_the_contract(isa, kind):
+    for n in (1, 15, 16, 17, 63, 64, 65, 100, 129, 515):
+        x = make(f"soft/{n}", (5, n), kind)
+        want = _contract.softmax(x, lambda e: _core.exp(e, None))
+        assert_same_bytes(_core.softmax(x, -1, None), want, f"softmax {n}")
+
+
+# --- the caller's floating-point environment ---
+
+
+@pytest.fixture
+def control_word():
+    """Reads and writes MXCSR through eight bytes of machine code: stmxcsr [rdi]; ldmxcsr [rdi]."""
+    if sys.platform != "linux" or platform.machine() != "x86_64":
+        pytest.skip("machine code for x86-64 Linux")
+    page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    page.write(bytes.fromhex("0fae1fc3") + bytes.fromhex("0fae17c3"))
+    address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+    kind = ctypes.CFUNCTYPE(None, ctypes.POINTER(ctypes.c_uint32))
+    store, load = kind(address), kind(address + 4)
+
+    def access(value: int | None = None) -> int:
+        cell = ctypes.c_uint32(value or 0)
+        (store if value is None else load)(ctypes.byref(cell))
+        return cell.value
+
+    before = access()
+    yield access
+    access(before)
+
+
+# Flush-to-zero with denormals-are-zero, and rounding toward zero, down, up.
+@pytest.mark.parametrize("flags", [0x8040, 0x6000, 0x2000, 0x4000, 0xE040])
+def test_control_word_of_the_caller_changes_nothing(isa, control_word, flags):
+    calls = [
+        ("linear", (make("csr/x", (3, 70), "subnormal"), make("csr/w", (17, 70)))),
+        ("conv1d", (make("csr/x", (1, 3, 70), "subnormal"), make("csr/w", (9, 3, 5)))),
+        ("exp", (make("csr/e", (500,), "span") * np.float32(6.5),)),
+        ("silu", (make("csr/e", (500,), "span") * np.float32(6.5),)),
+        ("softmax", (make("csr/e", (5, 99), "span") * np.float32(6.5),)),
+        ("leaky_relu", (make("csr/s", (99,), "subnormal"),)),
+        ("rms_norm", (make("csr/r", (3, 99)), 99)),
+    ]
+
+    def run():
+        results = []
+        for name, values in calls:
+            arguments = dict(zip(OPS[name].parameters, values, strict=False))
+            results += OPS[name].run(arguments)
+        return results
+
+    want, usual = run(), control_word()
+    control_word((usual & ~0xE040) | flags)
+    try:
+        got, after = run(), control_word()
+    finally:
+        control_word(usual)
+    assert after & 0xE040 == flags, "the caller's control word was not put back"
+    assert_same_results(got, want, f"MXCSR flags {flags:#x}")
