@@ -79,7 +79,7 @@ PackedLinear::PackedLinear(const float* weight, const float* bias, int64_t n, in
     : kernels_(&kernels()),
       n_(n),
       k_(k),
-      weight_(round_up(n, 16) * k + 64),  // tiles prefetch past the end, but never load there
+      weight_(round_up(n, 16) * k + 1),  // never null, which would mean a raw weight
       bias_(bias ? (n ? n : 1) : 0) {
   const int64_t nr = kernels_->linear->nr;
   if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(n) * sizeof(float));

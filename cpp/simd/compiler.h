@@ -16,19 +16,16 @@
 #else
 #define FP_UNROLL FP_PRAGMA(GCC unroll 64)
 #endif
-#define FP_PREFETCH(address) __builtin_prefetch(address, 0, 3)
 #elif defined(_MSC_VER)
 #define FP_INLINE __forceinline
 #define FP_NOINLINE __declspec(noinline)
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT __restrict
 #define FP_UNROLL
-#define FP_PREFETCH(address) _mm_prefetch(reinterpret_cast<const char*>(address), _MM_HINT_T0)
 #else
 #define FP_INLINE inline
 #define FP_NOINLINE
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT
 #define FP_UNROLL
-#define FP_PREFETCH(address) ((void)(address))
 #endif
