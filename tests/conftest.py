@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from forwardpass import _core
 from forwardpass.bits import using
-
-sys.path.insert(0, str(Path(__file__).parent))  # the helpers _arrays and _contract
 
 
 @pytest.fixture(params=_core.available_isas())

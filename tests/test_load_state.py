@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from _workers import put_result
 from forwardpass import nn
 from forwardpass.nn.parameter import LOCK
 
@@ -228,10 +229,6 @@ def test_handles_survive_copies_of_their_module():
     assert not net._hooked
 
 
-def child(net, queue):
-    queue.put(net(X).tobytes())
-
-
 # Python 3.12 and later warn of any fork while threads exist, which is what is tested here.
 forking = pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 
@@ -248,7 +245,7 @@ def test_modules_work_in_other_processes(method, warm):
         net(X)
     context = multiprocessing.get_context(method)
     queue = context.Queue()
-    process = context.Process(target=child, args=(net, queue))
+    process = context.Process(target=put_result, args=(queue, net, X))
     process.start()
     assert queue.get(timeout=60) == expected
     process.join(timeout=60)
