@@ -269,7 +269,7 @@ def test_a_fork_waits_for_a_layer_that_is_being_packed():
     assert locked.wait(timeout=60)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    process = context.Process(target=child, args=(net, queue), daemon=True)
+    process = context.Process(target=put_result, args=(queue, net, X), daemon=True)
     process.start()
     assert queue.get(timeout=60) == net(X).tobytes()
     process.join(timeout=60)
