@@ -16,11 +16,14 @@ py::typing::Tuple<py::str, py::ellipsis> isa_names() {
   return py::tuple(names);
 }
 
+constexpr int kMostThreads = 100000;
+
 int thread_count(py::handle n, const char* op) {
   const Where where{op, "n"};
   const int64_t count = whole_number(n, where);
-  if (count < 1 || count > 100000) {
-    throw_value(where, "must be from 1 to 100000, got " + std::to_string(count));
+  if (count < 1 || count > kMostThreads) {
+    throw_value(where, "must be from 1 to " + std::to_string(kMostThreads) + ", got " +
+                           std::to_string(count));
   }
   return static_cast<int>(count);
 }
@@ -82,3 +85,14 @@ void bind_system(py::module_& m) {
 }
 
 }  // namespace forwardpass
+
+// For threadpoolctl, which looks for C symbols (python/forwardpass/_threadpoolctl.py).
+extern "C" PYBIND11_EXPORT int forwardpass_get_num_threads() { return forwardpass::num_threads(); }
+
+// For the calling thread, like omp_set_num_threads. threadpoolctl lifts a limit by setting the number
+// that it found before; where the thread has that number anyway, it is left without a limit.
+extern "C" PYBIND11_EXPORT void forwardpass_limit_num_threads(int n) {
+  n = n < 1 ? 1 : n > forwardpass::kMostThreads ? forwardpass::kMostThreads : n;
+  forwardpass::pop_thread_override(0);
+  if (n != forwardpass::num_threads()) forwardpass::push_thread_override(n);
+}

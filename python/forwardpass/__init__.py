@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from forwardpass import nn
@@ -20,11 +22,16 @@ from forwardpass._core import (
     numerics_version,
     set_num_threads,
 )
+from forwardpass._threadpoolctl import threadpoolctl_register
 from forwardpass._threads import threads
 from forwardpass.nn.init import manual_seed
 
 if TYPE_CHECKING:
+    from forwardpass._config import show_config
+    from forwardpass.io.folders import load_folder
     from forwardpass.io.safetensors import load_file, save_file
+    from forwardpass.view.summary import summary
+    from forwardpass.view.trace import trace
 
 __all__ = [
     "__version__",
@@ -32,25 +39,44 @@ __all__ = [
     "get_num_threads",
     "isa",
     "load_file",
+    "load_folder",
     "manual_seed",
     "nn",
     "numerics_version",
     "save_file",
     "set_num_threads",
+    "show_config",
+    "summary",
+    "threadpoolctl_register",
     "threads",
+    "trace",
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Import the file readers when one is first asked for: most of their cost is json."""
-    if name in ("load_file", "save_file"):
-        from forwardpass.io import safetensors
+# Imported when first asked for, to keep the import of the package quick.
+_LAZY = {
+    "load_file": "forwardpass.io.safetensors",
+    "load_folder": "forwardpass.io.folders",
+    "save_file": "forwardpass.io.safetensors",
+    "show_config": "forwardpass._config",
+    "summary": "forwardpass.view.summary",
+    "trace": "forwardpass.view.trace",
+}
 
-        globals()["load_file"] = safetensors.load_file
-        globals()["save_file"] = safetensors.save_file
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        from importlib import import_module
+
+        globals()[name] = getattr(import_module(_LAZY[name]), name)
         return globals()[name]
     raise AttributeError(f"module 'forwardpass' has no attribute '{name}'")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+if "threadpoolctl" in sys.modules:
+    with suppress(ImportError):  # older than 3.3
+        threadpoolctl_register()

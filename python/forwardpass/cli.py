@@ -1,4 +1,4 @@
-"""The command line: `forwardpass demo`, `forwardpass info`. Nothing else imports this file.
+"""The command line: `forwardpass demo`, info, inspect, summary. Nothing else imports this file.
 
 A command is a function from parsed options to an exit status, registered in _parser(); it imports
 what it needs itself, so that `forwardpass --help` stays quick.
@@ -66,6 +66,14 @@ def _parser() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="versions, instruction set, threads, build")
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
+
+    inspect = commands.add_parser("inspect", help="the tensors of a weight file")
+    inspect.add_argument("file", metavar="FILE", help=".safetensors, its index.json, or a folder")
+    inspect.set_defaults(run=_inspect)
+
+    summary = commands.add_parser("summary", help="settings and parameters of a model's folder")
+    summary.add_argument("folder", metavar="FOLDER", help="with config.json and safetensors")
+    summary.set_defaults(run=_summary)
     return parser
 
 
@@ -88,6 +96,24 @@ def _info(options: argparse.Namespace) -> int:
     from forwardpass import info
 
     return info.run(as_json=options.json)
+
+
+def _inspect(options: argparse.Namespace) -> int:
+    from forwardpass.view import files, inspect_file
+
+    try:
+        return inspect_file.run(options.file)
+    except files.FilesError as error:
+        return fail(str(error))
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from forwardpass.view import files, folder
+
+    try:
+        return folder.run(options.folder)
+    except files.FilesError as error:
+        return fail(str(error))
 
 
 def _drop_stdout() -> None:

@@ -26,6 +26,7 @@ def collect() -> dict[str, object]:
         "available_isas": list(forwardpass.available_isas()),
         "threads": forwardpass.get_num_threads(),
         "threads_from": _core.thread_source(),
+        "thread_backend": _core.thread_backend(),
         "build": dict(_core.build_info()),
     }
 
@@ -44,6 +45,7 @@ def run(as_json: bool = False) -> int:
         "numerics_version": "numerics version",
         "isa": "instruction set",
         "available_isas": "available",
+        "thread_backend": "thread backend",
     }
     notes = {"isa": isa_from, "threads": threads_from}
     shown = {names.get(key, key): _text(value, notes.get(key)) for key, value in facts.items()}

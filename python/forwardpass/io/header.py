@@ -22,7 +22,8 @@ import reprlib
 from collections.abc import Mapping
 from typing import Any, BinaryIO, NamedTuple
 
-__all__ = ["BITS", "NUMPY", "TensorInfo", "about", "encode", "read"]
+__all__ = ["BITS", "CONVERT", "LFS", "NUMPY", "TORCH_SUFFIXES", "TensorInfo"]
+__all__ += ["about", "encode", "read", "short"]
 
 # Bits of each dtype, widest first: the order in which the reference library writes tensors.
 BITS = dict.fromkeys(("U64", "I64", "F64", "C64"), 64)
@@ -42,17 +43,19 @@ _MAX_DEPTH = 127  # of arrays and objects in one another; the limit of the refer
 _FIELDS = ("dtype", "shape", "data_offsets")
 
 # How files that are mistaken for safetensors begin (zip, pickle protocols 2 to 5, Git LFS).
-_TORCH = (
-    "this looks like a torch checkpoint, which can run code when it is loaded; convert it once, "
-    "where torch is installed: safetensors.torch.save_file(torch.load(path, weights_only=True), "
-    "'model.safetensors')"
+CONVERT = (
+    "convert it once, where torch is installed: "
+    "safetensors.torch.save_file({k: v.contiguous().clone() for k, v in "
+    "torch.load(path, weights_only=True).items()}, 'model.safetensors')"
 )
-_LFS = "this is a Git LFS pointer, not the weights; fetch them with: git lfs pull"
+_TORCH = f"this looks like a torch checkpoint, which can run code when it is loaded; {CONVERT}"
+TORCH_SUFFIXES = (".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth")
+LFS = "this is a Git LFS pointer, not the weights; fetch them with: git lfs pull"
 _PICKLES = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
-_MISTAKEN = {b"version https://git-lfs": _LFS, **dict.fromkeys((b"PK\x03\x04", *_PICKLES), _TORCH)}
+_MISTAKEN = {b"version https://git-lfs": LFS, **dict.fromkeys((b"PK\x03\x04", *_PICKLES), _TORCH)}
 
-_short = reprlib.Repr()  # bounds what a hostile name or shape can put into a message
-_short.maxstring = _short.maxother = 120
+short = reprlib.Repr()  # bounds what a hostile name or shape can put into a message
+short.maxstring = short.maxother = 120
 
 
 class TensorInfo(NamedTuple):
@@ -69,7 +72,7 @@ class TensorInfo(NamedTuple):
 
 def about(name: str, reason: str) -> str:
     """The text of an error about one tensor."""
-    return f"tensor {_short.repr(name)}: {reason}"
+    return f"tensor {short.repr(name)}: {reason}"
 
 
 def encode(
@@ -109,6 +112,8 @@ def read(
     file.seek(0)
     beginning = file.read(32)
     hints = (hint for prefix, hint in _MISTAKEN.items() if beginning.startswith(prefix))
+    if os.fspath(path).lower().endswith(TORCH_SUFFIXES):  # an older format of torch's, perhaps
+        reason = f"{reason}; if it is a torch checkpoint, {CONVERT}"
     raise ValueError(f"{os.fspath(path)}: {next(hints, reason)}")
 
 
@@ -162,7 +167,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):  # another parser might pick another one of the two
         for name, _ in pairs:
             if result.pop(name, pairs) is pairs:
-                raise ValueError(f"the header has the key {_short.repr(name)} twice")
+                raise ValueError(f"the header has the key {short.repr(name)} twice")
     return result
 
 
@@ -176,7 +181,7 @@ def _integer(digits: str) -> float:
 def _real(digits: str) -> float:
     value = float(digits)
     if not math.isfinite(value):  # also JSON's unofficial NaN and Infinity
-        raise ValueError(f"the header has a number out of range: {_short.repr(digits)}")
+        raise ValueError(f"the header has a number out of range: {short.repr(digits)}")
     return value
 
 
@@ -192,16 +197,16 @@ def _entry(name: str, raw: Any, data_start: int) -> TensorInfo:
     if isinstance(dtype, dict) and list(dtype.values()) == [None]:
         (dtype,) = dtype  # {"F32": null}: the reference library reads this as well
     if not isinstance(dtype, str) or dtype not in BITS:
-        raise ValueError(about(name, f"unknown dtype {_short.repr(dtype)}"))
+        raise ValueError(about(name, f"unknown dtype {short.repr(dtype)}"))
     if not _are_counts(shape):
-        raise ValueError(about(name, f"shape must be a list of counts, got {_short.repr(shape)}"))
+        raise ValueError(about(name, f"shape must be a list of counts, got {short.repr(shape)}"))
     if not _are_counts(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        got = _short.repr(offsets)
+        got = short.repr(offsets)
         raise ValueError(about(name, f"data_offsets must be [begin, end], got {got}"))
     begin, end = offsets
     size = _byte_count(name, shape, BITS[dtype])
     if end - begin != size:
-        needs = f"{dtype} of shape {_short.repr(shape)} takes {size} bytes"
+        needs = f"{dtype} of shape {short.repr(shape)} takes {size} bytes"
         raise ValueError(about(name, f"{needs}, but data_offsets span {end - begin}"))
     return TensorInfo(dtype, tuple(shape), data_start + begin, data_start + end)
 
@@ -212,9 +217,9 @@ def _byte_count(name: str, shape: list[int], bits: int) -> int:
     for factor in (*shape, bits):
         total *= factor
         if total >= 2**64:
-            raise ValueError(about(name, f"the size of shape {_short.repr(shape)} overflows"))
+            raise ValueError(about(name, f"the size of shape {short.repr(shape)} overflows"))
     if total % 8:
-        raise ValueError(about(name, f"shape {_short.repr(shape)} ends within a byte"))
+        raise ValueError(about(name, f"shape {short.repr(shape)} ends within a byte"))
     return total // 8
 
 

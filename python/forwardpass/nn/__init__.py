@@ -1,15 +1,17 @@
 """Layers with torch.nn's names, arguments, defaults and state_dict keys, on NumPy arrays."""
 
-from . import functional
+from . import functional, utils
 from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
-from .containers import Sequential
+from .containers import ModuleList, Sequential
 from .conv import Conv1d
 from .embedding import Embedding
+from .holders import ModuleDict, ParameterDict, ParameterList
 from .linear import Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
 from .shape import Dropout, Flatten
+from .swiglu import SwiGLU
 
 __all__ = [
     "GELU",
@@ -22,13 +24,19 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "Module",
+    "ModuleDict",
+    "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "RMSNorm",
     "ReLU",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "SwiGLU",
     "Tanh",
     "functional",
+    "utils",
 ]

@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ._structure import touch
+from .parameter import LOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,8 @@ def register(
 
 def refresh(module: Module) -> None:
     """Note on the module whether calls must look at its hooks, and that fusion plans are old."""
-    module.__dict__["_hooked"] = bool(module._forward_hooks or module._forward_pre_hooks)
+    with LOCK:  # two threads may add and remove hooks at once
+        module.__dict__["_hooked"] = bool(module._forward_hooks or module._forward_pre_hooks)
     touch()
 
 

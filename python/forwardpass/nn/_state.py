@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from forwardpass.io.stored import Stored
+
+from . import _weight_norm, init
+from ._keys import expected, hints, own_state
 from .parameter import LOCK, Parameter, frozen, own
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     import numpy.typing as npt
 
+    from ._typing import Array
     from .module import Module
 
 
@@ -41,19 +48,18 @@ class Loading:
         self.unexpected: list[str] = []
         self.errors: list[str] = []  # sizes and kinds of object: RuntimeError, as in torch
         self.type_errors: list[str] = []  # dtypes that torch would convert and we refuse
-        self.parameters: list[tuple[Parameter, npt.NDArray[np.float32]]] = []
+        self.parameters: list[tuple[Parameter, npt.NDArray[np.float32] | Stored]] = []
         self.buffers: list[tuple[Module, str, npt.NDArray[Any]]] = []
 
     def visit(self, module: Module, state: Mapping[str, Any], prefix: str) -> None:
         """Collect changes and problems of `module` and below; `state` has their keys only."""
-        own_state: dict[str, Any] = {k: v for k, v in module._parameters.items() if v is not None}
-        for name, buffer in module._buffers.items():
-            if buffer is not None and name not in module._non_persistent_buffers_set:
-                own_state[name] = buffer
-        for name, current in own_state.items():
+        mine = own_state(module)
+        for name, current in mine.items():
             key = prefix + name
             if key not in state:
                 self.missing.append(key)
+            elif isinstance(current, Parameter) and stays_stored(state[key], current.shape):
+                self.parameters.append((current, state[key]))
             elif (value := self._fitting(key, state[key], current)) is None:
                 continue
             elif isinstance(current, Parameter):
@@ -62,7 +68,7 @@ class Loading:
                 self.buffers.append((module, name, value))
         for key in state:
             head, dot, _ = key[len(prefix) :].partition(".")
-            if head not in (module._modules if dot else own_state):
+            if head not in (module._modules if dot else mine):
                 self.unexpected.append(key)
         for name, child in module._modules.items():
             if child is not None:
@@ -73,6 +79,8 @@ class Loading:
         self, key: str, value: Any, current: Parameter | npt.NDArray[Any]
     ) -> npt.NDArray[Any] | None:
         """`value` in the shape and dtype of `current`, or None after noting what is wrong."""
+        if isinstance(value, _weight_norm.Pair):
+            return self._fold(value, current.shape)
         array = as_array(value)
         if array is None:
             self.errors.append(
@@ -97,8 +105,25 @@ class Loading:
             return frozen(converted)
         return converted
 
-    def finish(self, module: Module, strict: bool) -> IncompatibleKeys:
-        """Raise what was found, or make the changes."""
+    def _fold(self, pair: _weight_norm.Pair, shape: tuple[int, ...]) -> Array | None:
+        """The weight of `shape` that weight_norm's g and v stand for, or None."""
+        possible = _weight_norm.g_shapes(shape)
+        given = tuple(getattr(pair.g, "shape", ()))
+        g_shape = given if given in possible else possible[0]
+        parts = []
+        for key, value, wanted in (
+            (pair.g_key, pair.g, g_shape),
+            (pair.v_key, pair.v, shape),
+        ):
+            part = self._fitting(key, value, Parameter.drawn(init.constant, wanted, 0.0))
+            if part is not None:
+                parts.append(part)
+        if len(parts) < 2:
+            return None
+        return frozen(_weight_norm.fold(*parts))
+
+    def finish(self, module: Module, strict: bool, keys: Collection[str]) -> IncompatibleKeys:
+        """Raise what was found, or make the changes; `keys` are the state's, for a hint."""
         errors = self.errors + self.type_errors
         if strict and self.unexpected:
             errors.insert(0, f"Unexpected key(s) in state_dict: {quoted(self.unexpected)}. ")
@@ -106,6 +131,8 @@ class Loading:
             errors.insert(0, f"Missing key(s) in state_dict: {quoted(self.missing)}. ")
         if errors:
             kind = TypeError if len(errors) == len(self.type_errors) else RuntimeError
+            if strict and (self.missing or self.unexpected):
+                errors += hints(module, keys)
             lines = "\n\t".join(errors)
             raise kind(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{lines}")
         with LOCK:
@@ -115,6 +142,11 @@ class Loading:
                 owner._buffers[name] = array
                 owner._changed()
         return IncompatibleKeys(self.missing, self.unexpected)
+
+
+def stays_stored(value: Any, shape: tuple[int, ...]) -> bool:
+    """Whether a checkpoint's value can stay in its file until a layer packs it."""
+    return isinstance(value, Stored) and value.shape == shape
 
 
 def as_array(value: Any) -> npt.NDArray[Any] | None:
@@ -167,5 +199,5 @@ def load(module: Module, state: Any, strict: bool) -> IncompatibleKeys:
     if not isinstance(state, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state)}.")
     loading = Loading()
-    loading.visit(module, dict(state), "")
-    return loading.finish(module, strict)
+    loading.visit(module, _weight_norm.folded(dict(state), expected(module)), "")
+    return loading.finish(module, strict, state.keys())

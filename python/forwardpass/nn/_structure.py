@@ -6,9 +6,12 @@ concern a plan (a counter that a user's forward keeps in an attribute) does not 
 
 from __future__ import annotations
 
+import itertools
+
 EPOCH = [0]
+_next = itertools.count(1).__next__  # atomic, as += is not: no number is ever given twice
 
 
 def touch() -> None:
     """Call after the change, so that a plan built during it is rebuilt."""
-    EPOCH[0] += 1
+    EPOCH[0] = _next()

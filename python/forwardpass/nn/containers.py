@@ -1,9 +1,11 @@
-"""Sequential, which fuses a layer with the activation behind it."""
+"""Sequential, which fuses a layer with the activation behind it, and ModuleList."""
 
 from __future__ import annotations
 
 import operator
 from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, overload
 
 from ._layer import Layer
@@ -14,7 +16,7 @@ from .linear import Linear
 from .module import Module
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
@@ -26,7 +28,7 @@ _ACTIVATIONS = (ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU)
 
 
 def _touching(method: Callable[..., Any]) -> Callable[..., Any]:
-    def changed(self: _Children, *args: Any, **kwargs: Any) -> Any:
+    def changed(self: Children, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(self, *args, **kwargs)
         finally:
@@ -35,7 +37,7 @@ def _touching(method: Callable[..., Any]) -> Callable[..., Any]:
     return changed
 
 
-class _Children(dict[str, "Module | None"]):
+class Children(dict[str, "Module | None"]):
     """A table of children that says when it changes, also when users write to it directly."""
 
     __setitem__ = _touching(dict.__setitem__)
@@ -48,7 +50,7 @@ class _Children(dict[str, "Module | None"]):
     update = _touching(dict.update)
 
 
-def _plain(module: Module | None, kinds: tuple[type[Module], ...]) -> bool:
+def plain(module: Module | None, kinds: tuple[type[Module], ...]) -> bool:
     """Exactly one of our types (a subclass may mean something else), and nobody watches it."""
     return (
         module is not None
@@ -58,11 +60,87 @@ def _plain(module: Module | None, kinds: tuple[type[Module], ...]) -> bool:
     )
 
 
-class Sequential(Layer):
+class _Numbered(Module):
+    """Children under the names "0", "1", ..., and the methods of a list."""
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._modules.values())
+
+    def _name_at(self, index: int) -> str:
+        index = operator.index(index)
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"index {index} is out of range")
+        return list(self._modules)[index]
+
+    def _sliced(self, chosen: list[tuple[str, Any]]) -> Self:
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, index: slice) -> Self: ...
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+
+    def __getitem__(self, index: int | slice) -> Any:
+        if isinstance(index, slice):
+            return self._sliced(list(self._modules.items())[index])
+        return self._modules[self._name_at(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        setattr(self, self._name_at(index), module)
+
+    def __delitem__(self, index: int | slice) -> None:
+        names = list(self._modules)[index] if isinstance(index, slice) else [self._name_at(index)]
+        for name in names:
+            del self._modules[name]
+        self._renumber(list(self._modules.values()))
+
+    def _renumber(self, modules: list[Module | None]) -> None:
+        self.__dict__["_modules"] = Children((str(i), m) for i, m in enumerate(modules))
+        touch()
+
+    def append(self, module: Module) -> Self:
+        """Add a module at the end."""
+        self.add_module(str(len(self)), module)
+        return self
+
+    def extend(self, modules: Iterable[Module]) -> Self:
+        """Add modules at the end."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{self._get_name()}.extend should be called with an iterable, "
+                f"but got {type(modules).__name__}"
+            )
+        for module in list(modules):  # a copy: the list itself may be what is added
+            self.append(module)
+        return self
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Add a module in front of the one at `index`; all are renumbered."""
+        if not isinstance(module, Module):
+            raise TypeError(f"module should be of type: {Module}")
+        if not -len(self) <= index <= len(self):
+            raise IndexError(f"Index out of range: {index}")
+        modules = list(self._modules.values())
+        modules.insert(index, module)
+        self._renumber(modules)
+        return self
+
+    def pop(self, key: int | slice) -> Any:
+        """Remove and return a module, or a slice as a container of the same type."""
+        removed = self[key]
+        del self[key]
+        return removed
+
+
+class Sequential(_Numbered, Layer):
     """Calls its modules in order, each on what the one before returned.
 
     Takes modules, or one OrderedDict of them. Indexing, slices (which give a Sequential), len,
-    iteration, append, insert, extend, pop and + work as in torch.nn.Sequential.
+    iteration, append, insert, extend, pop, + and * work as in torch.nn.Sequential.
 
     A Linear or Conv1d and an activation right behind it run as one kernel, unless one of them has
     a hook, is of a subclass or has its forward replaced. The result has the same bits.
@@ -80,7 +158,7 @@ class Sequential(Layer):
 
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        self.__dict__["_modules"] = _Children()
+        self.__dict__["_modules"] = Children()
         if len(args) == 1 and isinstance(args[0], OrderedDict):
             for name, module in args[0].items():
                 self.add_module(name, module)
@@ -110,8 +188,8 @@ class Sequential(Layer):
             behind = modules[i + 1] if i + 1 < len(modules) else None
             if (
                 isinstance(behind, Activation)
-                and _plain(modules[i], _LAYERS)
-                and _plain(behind, _ACTIVATIONS)
+                and plain(modules[i], _LAYERS)
+                and plain(behind, _ACTIVATIONS)
             ):
                 steps.append((modules[i], *behind.fused()))
                 i += 2
@@ -123,70 +201,8 @@ class Sequential(Layer):
 
     # ---- as a list -------------------------------------------------------------------------
 
-    def __len__(self) -> int:
-        return len(self._modules)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self._modules.values())
-
-    def _name_at(self, index: int) -> str:
-        index = operator.index(index)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"index {index} is out of range")
-        return list(self._modules)[index]
-
-    @overload
-    def __getitem__(self, index: slice) -> Self: ...
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-
-    def __getitem__(self, index: int | slice) -> Any:
-        if isinstance(index, slice):
-            chosen: list[tuple[str, Any]] = list(self._modules.items())[index]
-            return type(self)(OrderedDict(chosen))
-        return self._modules[self._name_at(index)]
-
-    def __setitem__(self, index: int, module: Module) -> None:
-        setattr(self, self._name_at(index), module)
-
-    def __delitem__(self, index: int | slice) -> None:
-        names = list(self._modules)[index] if isinstance(index, slice) else [self._name_at(index)]
-        for name in names:
-            del self._modules[name]
-        self._renumber(list(self._modules.values()))
-
-    def _renumber(self, modules: list[Module | None]) -> None:
-        self.__dict__["_modules"] = _Children((str(i), m) for i, m in enumerate(modules))
-        touch()
-
-    def append(self, module: Module) -> Self:
-        """Add a module at the end."""
-        self.add_module(str(len(self)), module)
-        return self
-
-    def extend(self, sequential: Iterable[Module]) -> Self:
-        """Add modules at the end."""
-        for module in sequential:
-            self.append(module)
-        return self
-
-    def insert(self, index: int, module: Module) -> Self:
-        """Add a module in front of the one at `index`; all are renumbered."""
-        if not isinstance(module, Module):
-            raise TypeError(f"module should be of type: {Module}")
-        if not -len(self) <= index <= len(self):
-            raise IndexError(f"Index out of range: {index}")
-        modules = list(self._modules.values())
-        modules.insert(index, module)
-        self._renumber(modules)
-        return self
-
-    def pop(self, key: int | slice) -> Any:
-        """Remove and return a module, or a slice as a Sequential."""
-        removed = self[key]
-        del self[key]
-        return removed
+    def _sliced(self, chosen: list[tuple[str, Any]]) -> Self:
+        return type(self)(OrderedDict(chosen))
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
@@ -196,4 +212,53 @@ class Sequential(Layer):
     def __iadd__(self, other: Sequential) -> Self:
         if not isinstance(other, Sequential):
             return NotImplemented
-        return self.extend(list(other))
+        return self.extend(other)
+
+    def _times(self, times: int) -> list[Any]:
+        if not isinstance(times, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(times)}")
+        if times <= 0:
+            raise ValueError(f"Non-positive multiplication factor {times} for {type(self)}")
+        return list(self) * times
+
+    def __mul__(self, times: int) -> Sequential:
+        return Sequential(*self._times(times))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Self:
+        return self.extend(self._times(times)[len(self) :])
+
+
+class ModuleList(_Numbered):
+    """A list of modules whose parameters are registered; it has no forward of its own.
+
+    Indexing, slices (which give a ModuleList), len, iteration, append, insert, extend, pop and +
+    work as in torch.nn.ModuleList; the keys in a state_dict are the positions.
+    """
+
+    def __init__(self, modules: Iterable[Module] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.extend(modules)
+
+    def _sliced(self, chosen: list[tuple[str, Any]]) -> Self:
+        return type(self)([module for _, module in chosen])
+
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def __repr__(self) -> str:
+        """As torch writes it: neighbours of equal text share one entry, "(0-2): 3 x ..."."""
+        lines = []
+        first = 0
+        for text, equal in groupby(map(repr, self)):
+            count = len(list(equal))
+            label = f"({first}): " if count == 1 else f"({first}-{first + count - 1}): {count} x "
+            lines.append((label + text).replace("\n", "\n  "))
+            first += count
+        inner = "\n  ".join(lines)
+        return f"{self._get_name()}(\n  {inner}\n)" if lines else f"{self._get_name()}()"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import _hooks, _state
 from ._attributes import Attributes
 from ._checks import require_cpu, require_float32
+from ._files import Files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +26,7 @@ def _forward_missing(self: Module, *input: Any) -> None:
     )
 
 
-class Module(Attributes):
+class Module(Attributes, Files):
     """Base class of all layers and networks; follows torch.nn.Module.
 
     Subclasses call `super().__init__()`, assign Parameters and Modules to attributes, which
@@ -168,19 +169,20 @@ class Module(Attributes):
     def state_dict(
         self,
         *,
-        destination: dict[str, npt.NDArray[Any]] | None = None,
+        destination: dict[str, Any] | None = None,
         prefix: str = "",
         keep_vars: bool = False,
-    ) -> dict[str, npt.NDArray[Any]]:
+    ) -> dict[str, Any]:
         """Parameters and persistent buffers by dotted name, in torch's order.
 
-        Parameters are read-only arrays that later loads leave as they are. A layer that keeps only
-        its packed weight unpacks it for this.
+        Parameters are read-only arrays that later loads leave as they are; with `keep_vars` they
+        are the Parameters themselves. A layer that keeps only its packed weight unpacks it for an
+        array.
         """
         state = {} if destination is None else destination
         for name, parameter in self._parameters.items():
             if parameter is not None:
-                state[prefix + name] = parameter.data
+                state[prefix + name] = parameter if keep_vars else parameter.data
         for name, buffer in self._buffers.items():
             if buffer is not None and name not in self._non_persistent_buffers_set:
                 state[prefix + name] = buffer

@@ -1,19 +1,23 @@
 """Parameters: float32 values that need not be in memory as an array.
 
-A Parameter is in one of three states: not drawn yet (shape, distribution and seed are known), an
-array, or held only by the packed form of the one layer that owns it. `data` gives the array in
-all three. Arrays are read-only; a new value is a new array, never a write into the old one.
+A Parameter is in one of four states: not drawn yet (shape, distribution and seed are known), stored
+in a mapped file in another format, an array, or held only by the packed form of the one layer that
+owns it. `data` gives the array in all of them. Arrays are read-only; a new value is a new array,
+never a write into the old one.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import sys
 import weakref
 from _thread import RLock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
+
+from forwardpass.io.stored import Stored
 
 from . import init
 
@@ -97,22 +101,29 @@ class Parameter:
             array = frozen(self._source())
             if isinstance(self._source, Initial):
                 self._array, self._source = array, None
+            elif isinstance(self._source, Stored):
+                self._array = array  # until it is packed: whoever reads it may do so on every call
             return array
 
-    def _assign(self, array: Array) -> None:
+    def _assign(self, value: Array | Stored) -> None:
         """Replace the values and drop what any owner made from the old ones."""
         with LOCK:
-            self._array, self._source, self._shape = array, None, array.shape
+            if isinstance(value, Stored):
+                self._array, self._source = None, value
+            else:
+                self._array, self._source = value, None
+            self._shape = value.shape
             for owner in self._owners:
                 module = owner()
                 if module is not None:
                     module._changed()
 
     def _release(self, source: Callable[[], Array]) -> None:
-        """Leave the array to `source`, unless it is mapped or another module has it too."""
+        """Leave the values to `source`, unless they are mapped or another module has them too."""
         with LOCK:
             self._owners = [owner for owner in self._owners if owner() is not None]
-            if len(self._owners) == 1 and self._array is not None and not is_mapped(self._array):
+            mapped = self._array is not None and is_mapped(self._array)
+            if len(self._owners) == 1 and not mapped:
                 self._array, self._source = None, source
 
     def _adopt(self, module: Attributes) -> None:
@@ -140,11 +151,22 @@ class Parameter:
         with LOCK:
             if isinstance(self._source, Initial):
                 return None, self._source, self._shape
-            return self.data, None, self._shape
+            if self._array is None and self._source is not None:
+                return frozen(self._source()), None, self._shape  # not kept, as `data` might be
+            return self._array, None, self._shape
 
-    def __setstate__(self, state: tuple[Array | None, Initial | None, tuple[int, ...]]) -> None:
-        array, self._source, self._shape = state
-        self._array = None if array is None else frozen(array)
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Before protocol 5 the values as bytes: a pickled array would be in memory as both."""
+        array, source, shape = self.__getstate__()
+        little = None if array is None else array.astype("<f4", copy=False)
+        values = little if little is None or operator.index(protocol) >= 5 else little.tobytes()
+        return _blank, (type(self),), (values, source, shape)
+
+    def __setstate__(self, state: tuple[Any, Initial | None, tuple[int, ...]]) -> None:
+        values, self._source, self._shape = state
+        if isinstance(values, bytes):
+            values = np.frombuffer(values, "<f4").reshape(self._shape)
+        self._array = None if values is None else frozen(np.asarray(values, np.float32))
         self._owners = []
 
     @property
@@ -202,6 +224,11 @@ class Parameter:
 
     def __repr__(self) -> str:
         return f"Parameter(shape={self._shape}, dtype=float32)"
+
+
+def _blank(kind: type[Parameter]) -> Parameter:
+    """What a pickle begins with."""
+    return kind.__new__(kind)
 
 
 def own(value: Any, op: str, name: str) -> Array:

@@ -1,0 +1,151 @@
+"""Every layer of ours, made by either library, and modules of both with the same weights."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+import torch
+
+import forwardpass.nn as ours
+
+theirs = torch.nn
+
+# How to make a layer of either library, and the shape of its input (None: indices).
+MADE = {
+    "linear": (lambda nn: nn.Linear(5, 7), (3, 4, 5)),
+    "linear 1d": (lambda nn: nn.Linear(5, 7, bias=False), (5,)),
+    "linear empty": (lambda nn: nn.Linear(5, 0), (3, 5)),
+    "linear no batch": (lambda nn: nn.Linear(5, 7), (0, 5)),
+    "conv1d": (lambda nn: nn.Conv1d(4, 6, 3), (2, 4, 11)),
+    "conv1d flat": (lambda nn: nn.Conv1d(4, 6, 3, stride=2, padding=1), (4, 11)),
+    "conv1d same": (lambda nn: nn.Conv1d(4, 6, 4, padding="same", dilation=2), (2, 4, 11)),
+    "conv1d valid": (lambda nn: nn.Conv1d(4, 6, (4,), padding="valid", bias=False), (2, 4, 11)),
+    "conv1d depthwise": (lambda nn: nn.Conv1d(4, 8, 3, 1, 2, 2, 4), (2, 4, 11)),
+    "conv1d groups": (lambda nn: nn.Conv1d(4, 6, 3, (2,), (1,), (1,), 2), (2, 4, 11)),
+    "embedding": (lambda nn: nn.Embedding(10, 3), None),
+    "embedding padding": (lambda nn: nn.Embedding(10, 3, padding_idx=-2), None),
+    "embedding more": (lambda nn: nn.Embedding(10, 3, None, None, 1.0, True, True), None),
+    "rms_norm": (lambda nn: nn.RMSNorm(5), (3, 4, 5)),
+    "rms_norm eps": (lambda nn: nn.RMSNorm((4, 5), eps=1e-3), (3, 4, 5)),
+    "rms_norm plain": (lambda nn: nn.RMSNorm([5], elementwise_affine=False), (3, 4, 5)),
+    "layer_norm": (lambda nn: nn.LayerNorm(5), (3, 4, 5)),
+    "layer_norm no bias": (lambda nn: nn.LayerNorm((4, 5), 1e-3, bias=False), (3, 4, 5)),
+    "layer_norm plain": (lambda nn: nn.LayerNorm([5], elementwise_affine=False), (3, 4, 5)),
+    "relu": (lambda nn: nn.ReLU(), (3, 4, 5)),
+    "relu inplace": (lambda nn: nn.ReLU(inplace=True), (3, 4, 5)),
+    "leaky_relu": (lambda nn: nn.LeakyReLU(), (3, 4, 5)),
+    "leaky_relu slope": (lambda nn: nn.LeakyReLU(0.3, inplace=True), (3, 4, 5)),
+    "gelu": (lambda nn: nn.GELU(), (3, 4, 5)),
+    "gelu tanh": (lambda nn: nn.GELU(approximate="tanh"), (3, 4, 5)),
+    "silu": (lambda nn: nn.SiLU(), (3, 4, 5)),
+    "silu inplace": (lambda nn: nn.SiLU(inplace=True), (3, 4, 5)),
+    "sigmoid": (lambda nn: nn.Sigmoid(), (3, 4, 5)),
+    "tanh": (lambda nn: nn.Tanh(), (3, 4, 5)),
+    "softmax": (lambda nn: nn.Softmax(dim=1), (3, 4, 5)),
+    "softmax None": (lambda nn: nn.Softmax(), (4, 5)),
+    "identity": (lambda nn: nn.Identity(54, unused=True), (3, 4, 5)),
+    "flatten": (lambda nn: nn.Flatten(), (3, 4, 5)),
+    "flatten some": (lambda nn: nn.Flatten(start_dim=0, end_dim=1), (3, 4, 5)),
+    "flatten scalar": (lambda nn: nn.Flatten(0), ()),
+    "dropout": (lambda nn: nn.Dropout(), (3, 4, 5)),
+    "dropout p": (lambda nn: nn.Dropout(0.25, inplace=True), (3, 4, 5)),
+    "linear bias 1": (lambda nn: nn.Linear(5, 1), (3, 5)),
+    "sequential": (
+        lambda nn: nn.Sequential(
+            nn.Conv1d(4, 6, 3, padding=1),
+            nn.GELU(),
+            nn.Sequential(nn.Linear(5, 8), nn.SiLU(), nn.RMSNorm(8)),
+            nn.Flatten(),
+            nn.Dropout(),
+            nn.Linear(48, 3),
+            nn.Softmax(-1),
+        ),
+        (2, 4, 5),
+    ),
+    "sequential slice": (
+        lambda nn: nn.Sequential(nn.Linear(5, 4), nn.ReLU(), nn.Linear(5, 3), nn.Tanh())[2:],
+        (2, 5),
+    ),
+}
+
+
+# Containers without a forward of their own.
+HELD = {
+    "module": lambda nn: nn.Module(),
+    "module list": lambda nn: nn.ModuleList([nn.Linear(2, 3), nn.ReLU(), nn.Linear(2, 3)]),
+    "module list repeats": lambda nn: nn.ModuleList(
+        [nn.Sequential(nn.Linear(2, 2), nn.Tanh()) for _ in range(3)] + [nn.GELU(), nn.GELU()]
+    ),
+    "module list empty": lambda nn: nn.ModuleList(),
+    "module list nested": lambda nn: nn.ModuleList(
+        [nn.ModuleList([nn.RMSNorm(2)] * 2), nn.ModuleDict({"b": nn.ModuleList()})]
+    ),
+    "module dict": lambda nn: nn.ModuleDict({"z": nn.Linear(2, 3), "a": nn.ModuleDict()}),
+    "module dict pairs": lambda nn: nn.ModuleDict([["z", nn.Linear(2, 3)], ("a", nn.ReLU())]),
+    "module dict empty": lambda nn: nn.ModuleDict(),
+    "parameter list": lambda nn: nn.ParameterList(
+        [nn.Parameter(array(nn, (2, 3))), array(nn, (4,)), nn.Parameter(array(nn, ())), "text"]
+    ),
+    "parameter list one": lambda nn: nn.ParameterList([array(nn, (2,))]),
+    "parameter list empty": lambda nn: nn.ParameterList(),
+    "parameter dict": lambda nn: nn.ParameterDict(
+        {"z": array(nn, (2, 3)), "a": nn.Parameter(array(nn, (4,)))}
+    ),
+    "parameter dict pairs": lambda nn: nn.ParameterDict([("z", array(nn, (2,))), ("a", None)]),
+    "sequential names": lambda nn: nn.Sequential(OrderedDict(fc=nn.Linear(2, 2), act=nn.ReLU())),
+    "sequential empty": lambda nn: nn.Sequential(),
+    "sequential times": lambda nn: nn.Sequential(nn.Linear(2, 2), nn.ReLU()) * 2,
+}
+
+
+def array(nn, shape):
+    return np.ones(shape, np.float32) if nn is ours else torch.ones(shape)
+
+
+def made(name, nn):
+    """A layer or container of either table."""
+    return MADE[name][0](nn) if name in MADE else HELD[name](nn)
+
+
+def filled(net, seed):
+    """numpy values for every parameter, the same for both libraries."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.uniform(-1, 1, tuple(p.shape)).astype(np.float32)
+        for name, p in net.named_parameters()
+    }
+
+
+def pair(name):
+    """Our layer and torch's, with the same weights."""
+    make = MADE[name][0]
+    mine, other = make(ours), make(theirs).eval()
+    values = filled(other, 1)
+    mine.load_state_dict(values)
+    other.load_state_dict({k: torch.from_numpy(v) for k, v in values.items()})
+    return mine, other
+
+
+def sample(shape, seed=2):
+    rng = np.random.default_rng(seed)
+    if shape is None:
+        return rng.integers(0, 10, (4, 3))
+    return np.asarray(rng.uniform(-3, 3, shape), np.float32)
+
+
+def network(nn):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.embed = nn.Embedding(10, 4)
+            self.norm = nn.LayerNorm(4)
+            self.body = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4, bias=False))
+            self.scale = nn.Parameter(array(nn, (4,)))
+            self.register_buffer("mean", array(nn, (3,)))
+            self.register_buffer("scratch", array(nn, (3,)), persistent=False)
+
+        def forward(self, x):
+            return self.body(self.norm(self.embed(x))) * self.scale
+
+    return Net()
