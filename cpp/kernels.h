@@ -73,7 +73,7 @@ struct LinearKernels {
 };
 
 // y (batch, groups * out, out_length) from x (batch, groups * in, length); `in` and `out` are the
-// channels of one group. `input_at` of the plan says where in the scratch rows a tap reads.
+// channels of one group.
 struct Conv1dArgs {
   const float* x = nullptr;
   const float* packed = nullptr;
