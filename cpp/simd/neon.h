@@ -102,9 +102,20 @@ FP_INLINE mask16 is_nan(f32x16 v) {
   const mask16 m = eq(v, v);
   return {vmvnq_u32(m.a), vmvnq_u32(m.b), vmvnq_u32(m.c), vmvnq_u32(m.d)};
 }
+// clang 14 makes fmax of `x < 0 ? 0 : x`, and fmin of its like, which turn -0 into +0. An empty asm
+// between comparison and choice hides the one from the other, and costs no instruction.
+FP_INLINE uint32x4_t hidden(uint32x4_t m) {
+#if defined(__clang__)
+  __asm__("" : "+w"(m));
+#endif
+  return m;
+}
+FP_INLINE float32x4_t select4(uint32x4_t m, float32x4_t v, float32x4_t w) {
+  return vbslq_f32(hidden(m), v, w);
+}
 FP_INLINE f32x16 select(mask16 m, f32x16 v, f32x16 w) {
-  return {vbslq_f32(m.a, v.a, w.a), vbslq_f32(m.b, v.b, w.b), vbslq_f32(m.c, v.c, w.c),
-          vbslq_f32(m.d, v.d, w.d)};
+  return {select4(m.a, v.a, w.a), select4(m.b, v.b, w.b), select4(m.c, v.c, w.c),
+          select4(m.d, v.d, w.d)};
 }
 FP_INLINE f32x16 max(f32x16 v, f32x16 w) { return select(gt(v, w), v, w); }
 FP_INLINE f32x16 min(f32x16 v, f32x16 w) { return select(lt(v, w), v, w); }
@@ -206,9 +217,7 @@ FP_INLINE float reduce_add(f32x16 v) {
   const float32x2_t h = vadd_f32(vget_low_f32(q), vget_high_f32(q));
   return vget_lane_f32(h, 0) + vget_lane_f32(h, 1);
 }
-FP_INLINE float32x4_t max4(float32x4_t v, float32x4_t w) {
-  return vbslq_f32(vcgtq_f32(v, w), v, w);
-}
+FP_INLINE float32x4_t max4(float32x4_t v, float32x4_t w) { return select4(vcgtq_f32(v, w), v, w); }
 FP_INLINE float reduce_max(f32x16 v) {
   const float32x4_t q = max4(max4(v.a, v.c), max4(v.b, v.d));
   const float32x2_t low = vget_low_f32(q), high = vget_high_f32(q);
