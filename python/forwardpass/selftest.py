@@ -1,8 +1,8 @@
 """`forwardpass selftest`: the bits of every operator on this machine against the committed table.
 
 For each instruction set that runs here, and for several numbers of threads, the digests of all
-cases (``forwardpass.bits``) are computed again. Where one differs, results of this machine are not those
-of others with the same numerics_version: a fault of the build, the compiler, or the processor.
+cases (``forwardpass.bits``) are computed again. Where one differs, results of this machine are not
+those of others with the same numerics_version: a fault of the build, the compiler, or the processor.
 """
 
 from __future__ import annotations
