@@ -92,6 +92,8 @@ elif rule == "division":
 elif rule == "subnormals":
     unary("exp", np.linspace(-103, -88, 1 << 16, dtype=np.float32), "64Ki, subnormal results")
     unary("relu", make("r", (1 << 16,), "subnormal"), "64Ki, subnormal inputs")
+    unary("relu", span, "64Ki")
+    unary("silu", make("r", (1 << 16,), "subnormal"), "64Ki, subnormal inputs")
     linear(64, 384, 384, "subnormal")
     linear(64, 384, 384)
 else:

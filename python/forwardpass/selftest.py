@@ -2,7 +2,7 @@
 
 For each instruction set that runs here, and for several numbers of threads, the digests of all
 cases (``forwardpass.bits``) are computed again. Where one differs, results of this machine are not
-those of others with the same numerics_version: a fault of the build, the compiler, or the processor.
+those of others with the same numerics_version: a fault of the build, the compiler or the machine.
 """
 
 from __future__ import annotations
