@@ -200,14 +200,15 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   output.avoid_memory(index.data(), index.nbytes());
   float* y = output.data();
   const py::ssize_t count = index.size();
+  const bool is_signed = index.dtype().kind() == 'i';  // here, where we hold the GIL
   int64_t bad = -1;
   {
     const ReleaseGil release(static_cast<double>(count) * static_cast<double>(table.dim(1)),
                              kWorthReleasing);
-    bad = index.dtype().kind() == 'i' ? embedding(static_cast<const int64_t*>(index.data()), count,
-                                                  table.data(), table.dim(0), table.dim(1), y)
-                                      : embedding(static_cast<const uint64_t*>(index.data()), count,
-                                                  table.data(), table.dim(0), table.dim(1), y);
+    bad = is_signed ? embedding(static_cast<const int64_t*>(index.data()), count, table.data(),
+                                table.dim(0), table.dim(1), y)
+                    : embedding(static_cast<const uint64_t*>(index.data()), count, table.data(),
+                                table.dim(0), table.dim(1), y);
   }
   if (bad >= 0) {
     const py::object value = index.attr("flat")[py::int_(bad)];
