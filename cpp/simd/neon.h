@@ -40,6 +40,7 @@ FP_INLINE void store(float* p, f32x16 v) {
   vst1q_f32(p + 8, v.c);
   vst1q_f32(p + 12, v.d);
 }
+FP_INLINE f32x16 in_register(f32x16 v) { return v; }  // no instruction here reads memory besides
 // There are no masked loads and stores: whole registers, then single floats. Any n.
 FP_INLINE float32x4_t load4(const float* p, int64_t n) {
   if (n >= 4) return vld1q_f32(p);
@@ -186,28 +187,22 @@ FP_INLINE void transpose4(float32x4_t& r0, float32x4_t& r1, float32x4_t& r2, flo
   r2 = vcombine_f32(vget_high_f32(a), vget_high_f32(c));
   r3 = vcombine_f32(vget_high_f32(b), vget_high_f32(d));
 }
-FP_INLINE void swap4(float32x4_t& v, float32x4_t& w) {
-  const float32x4_t kept = v;
-  v = w;
-  w = kept;
+FP_INLINE void load_block(const float* p, int64_t ld, float32x4_t& r0, float32x4_t& r1,
+                          float32x4_t& r2, float32x4_t& r3) {
+  r0 = vld1q_f32(p);
+  r1 = vld1q_f32(p + ld);
+  r2 = vld1q_f32(p + 2 * ld);
+  r3 = vld1q_f32(p + 3 * ld);
+  transpose4(r0, r1, r2, r3);
 }
-// 16 x 16 as sixteen blocks; those off the diagonal trade places.
-FP_INLINE void transpose(f32x16 (&v)[16]) {
+// 16 rows of 8 floats as eight such blocks.
+FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   FP_UNROLL
-  for (int i = 0; i < 16; i += 4) {
-    transpose4(v[i].a, v[i + 1].a, v[i + 2].a, v[i + 3].a);
-    transpose4(v[i].b, v[i + 1].b, v[i + 2].b, v[i + 3].b);
-    transpose4(v[i].c, v[i + 1].c, v[i + 2].c, v[i + 3].c);
-    transpose4(v[i].d, v[i + 1].d, v[i + 2].d, v[i + 3].d);
-  }
-  FP_UNROLL
-  for (int i = 0; i < 4; ++i) {
-    swap4(v[i].b, v[i + 4].a);
-    swap4(v[i].c, v[i + 8].a);
-    swap4(v[i].d, v[i + 12].a);
-    swap4(v[i + 4].c, v[i + 8].b);
-    swap4(v[i + 4].d, v[i + 12].b);
-    swap4(v[i + 8].d, v[i + 12].c);
+  for (int i = 0; i < 8; i += 4) {
+    load_block(p + i, ld, v[i].a, v[i + 1].a, v[i + 2].a, v[i + 3].a);
+    load_block(p + i + 4 * ld, ld, v[i].b, v[i + 1].b, v[i + 2].b, v[i + 3].b);
+    load_block(p + i + 8 * ld, ld, v[i].c, v[i + 1].c, v[i + 2].c, v[i + 3].c);
+    load_block(p + i + 12 * ld, ld, v[i].d, v[i + 1].d, v[i + 2].d, v[i + 3].d);
   }
 }
 
