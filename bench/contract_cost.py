@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RULES: dict[str, list[tuple[str, str, str]]] = {
     "chains": [
         (
-            "kernels/linear.h",
+            "kernels/linear_tile.h",
             "return n <= 4 && k >= 64 ? 64 : n <= 16 ? 4 : n <= 32 ? 2 : 1;",
             "return n <= 4 && k >= 64 ? 64 : 1;",
         )
