@@ -149,7 +149,7 @@ bool run_isa(const std::string& isa, const std::vector<Case>& cases, const Optio
   for (const Case& c : cases) {
     try {
       run_case(c, o, tally);
-    } catch (const std::runtime_error& error) {
+    } catch (const std::exception& error) {
       throw std::runtime_error(isa + ", " + c.name + ": " + error.what());
     }
   }
