@@ -16,8 +16,9 @@ FP_INLINE f32x16 leaky_relu(f32x16 x, f32x16 slope) {
   return select(gt(x, zero()), x, mul(x, slope));
 }
 
-// Vectors at a time: four hide the latency of a polynomial's chain of fma.
-constexpr int kMapVectors = kNativeLanes == 1 ? 1 : 4;
+// Vectors at a time: four hide the latency of a polynomial's chain of fma; two where a vector is
+// itself four registers.
+constexpr int kMapVectors = kNativeLanes == 1 ? 1 : kNativeLanes == 4 ? 2 : 4;
 
 // y[i] = f(x[i])
 template <class F>

@@ -11,6 +11,7 @@
 // With at most 4 outputs and a long k ("dot form") vectors run over k instead: P = 64, w unpacked.
 #pragma once
 
+#include "linear_chains.h"
 #include "linear_pack.h"
 #include "linear_tile.h"
 
@@ -78,7 +79,9 @@ FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset,
 FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, int64_t m1,
                               int64_t n0, int64_t n1, int64_t nv, int64_t p) {
   const int64_t columns = min64(16 * nv, g.n - n0);
-  const int64_t most = kNarrow ? max_rows(static_cast<int>(nv), static_cast<int>(p)) : kMR;
+  const int64_t most = !kNarrow || chain_by_chain(m1 - m0, nv, p)
+                           ? kMR
+                           : max_rows(static_cast<int>(nv), static_cast<int>(p));
   const int64_t blocks = (m1 - m0 + most - 1) / most;
   TileArgs t{nullptr,
              g.ldx,
@@ -100,7 +103,8 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
     const bool ahead = more && b > 0 && b <= nv / kAheadLines;
     t.ahead = w + 16 * (nv + kAheadLines * (b - 1)) * g.k;
     fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
-    tile_for(r1 - r0, nv, p, ahead)(t);
+    const bool in_turn = chain_by_chain(r1 - r0, nv, p);
+    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, ahead))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }

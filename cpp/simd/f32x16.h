@@ -45,6 +45,9 @@
 #elif defined(FP_TARGET_AVX2)
 #define FP_ISA avx2
 #include "avx2.h"
+#elif defined(FP_TARGET_NEON)
+#define FP_ISA neon
+#include "neon.h"
 #elif defined(FP_TARGET_SCALAR)
 #define FP_ISA scalar
 #include "scalar.h"
