@@ -16,6 +16,7 @@ __all__: list[str] = [
     "build_info",
     "conv1d",
     "embedding",
+    "empty_cache",
     "erf",
     "exp",
     "expm1",
@@ -95,6 +96,7 @@ class PackedConv1d:
     @property
     def isa(self) -> str: ...
 
+def _kept_bytes() -> int: ...
 def _pop_threads(previous: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def _probe_fma(rounds: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -138,6 +140,11 @@ def conv1d(
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
 def embedding(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def empty_cache() -> None:
+    """
+    Gives the memory kept for results of more than 32 MiB back to the system.
+    """
+
 def erf(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def exp(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def expm1(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
