@@ -205,6 +205,47 @@ print("done")
     assert run_python(code, timeout=120).endswith("done\n")
 
 
+# --- the memory of large results ---
+
+
+def test_large_results_keep_their_memory_for_the_next():
+    """Of more than 32 MiB; a result that is in use never shares it."""
+    _core.empty_cache()
+    x = np.full(9 << 20, -1, np.float32)
+    y = _core.relu(x, None)
+    z = _core.relu(x, None)
+    assert not np.shares_memory(y, z)
+    first = y.ctypes.data
+    view = y[5:]
+    del y
+    assert _core._kept_bytes() == 0  # the view holds it
+    del view
+    assert _core._kept_bytes() == x.nbytes
+    again = _core.tanh(np.full(8 << 20, 1, np.float32), None)  # 32 MiB: not large
+    assert _core._kept_bytes() == x.nbytes
+    del again
+    again = _core.relu(-x[: (9 << 20) - 5], None)
+    assert again.ctypes.data == first
+    assert (again == 1).all()
+    assert (z == 0).all()
+    del again
+    _core.empty_cache()
+    assert _core._kept_bytes() == 0
+
+
+def test_the_memory_kept_is_bounded():
+    _core.empty_cache()
+    x = np.zeros(30 << 20, np.float32)  # 120 MiB
+    results = [_core.relu(x, None) for _ in range(3)]
+    del results
+    assert 0 < _core._kept_bytes() <= 256 << 20
+    huge = np.broadcast_to(np.float32(0), (65 << 20,))  # more than is ever kept
+    kept = _core._kept_bytes()
+    _core.relu(huge, None)
+    assert _core._kept_bytes() == kept
+    _core.empty_cache()
+
+
 # --- memory that does not exist ---
 
 

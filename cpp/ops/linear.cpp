@@ -26,8 +26,12 @@ struct Split {
 
 Split split(const LinearArgs& args, const LinearKernels& kernels, int threads) {
   // Raw weights are packed anew for each piece of rows: keep the rows whole.
-  int64_t rows = args.packed ? clamp(kChunk / (args.k + 1), 4 * kernels.mr, args.m) : args.m;
-  rows = rows < 1 ? 1 : rows;
+  int64_t rows = args.m;
+  if (args.packed) {
+    const int64_t most = clamp(kChunk / (args.k + 1), 4 * kernels.mr, args.m);
+    const int64_t pieces = (args.m + most - 1) / most;  // equal ones: each reads the whole weight
+    rows = clamp(round_up((args.m + pieces - 1) / pieces, kernels.mr), 1, args.m);
+  }
   int64_t columns = round_up(args.n, kernels.nr);
   if (threads > 1) {
     const int64_t row_pieces = (args.m + rows - 1) / rows;

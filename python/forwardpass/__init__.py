@@ -17,6 +17,7 @@ from forwardpass import nn
 from forwardpass._core import (
     __version__,
     available_isas,
+    empty_cache,
     get_num_threads,
     isa,
     numerics_version,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "available_isas",
+    "empty_cache",
     "get_num_threads",
     "isa",
     "load_file",

@@ -1,0 +1,79 @@
+"""Markdown tables of runs: `python bench/tables.py FILE ...`, files from `bench.py --json FILE`.
+
+docs/benchmarks.md is made by it. Times are the least, in microseconds; `limit` is the share of the
+FMA peak or of the read bandwidth measured in the same run; `ratio` the best peer's time over ours.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+from report import TIE, micro
+
+PEERS = {"numpy": "NumPy", "torch": "torch", "onnxruntime": "ONNX RT", "openvino": "OpenVINO"}
+Row = dict[str, Any]
+
+
+def heading(row: Row) -> tuple[str, str, int]:
+    return row["group"], row["isa"], row["threads"]
+
+
+def least(row: Row, name: str) -> str:
+    return micro(row["times"][name]["minimum"]).strip() if name in row["times"] else "–"
+
+
+def line(row: Row) -> str:
+    share, kind = row["limit"]["share"], row["limit"]["kind"]
+    limit = f"{100 * share:.0f} % {kind}" if kind else ""
+    ratio = f"{row['ratio']:.2f}" if row["ratio"] else "–"
+    peers = " | ".join(least(row, name) for name in PEERS)
+    return f"| {row['shape']} | {least(row, 'ours')} | {limit} | {peers} | {ratio} |"
+
+
+def summary(rows: Sequence[Row]) -> Iterator[str]:
+    yield "| op | set | threads | cases | below 0.97 | least ratio | at | geometric mean |"
+    yield "|---|---|---:|---:|---:|---:|---|---:|"
+    for (group, isa, threads), found in groupby(rows, heading):
+        ratios = {row["shape"]: row["ratio"] for row in found if row["ratio"]}
+        if not ratios:
+            continue
+        worst = min(ratios, key=ratios.__getitem__)
+        mean = math.exp(sum(map(math.log, ratios.values())) / len(ratios))
+        lost = sum(ratio < TIE for ratio in ratios.values())
+        yield (
+            f"| {group} | {isa} | {threads} | {len(ratios)} | {lost} | {ratios[worst]:.2f} "
+            f"| {worst} | {mean:.2f} |"
+        )
+
+
+def tables(rows: Sequence[Row]) -> Iterator[str]:
+    for (group, isa, threads), found in groupby(rows, heading):
+        yield f"\n### {group}, {isa}, {threads} thread{'s' if threads > 1 else ''}\n"
+        yield f"| shape | µs | limit | {' | '.join(PEERS.values())} | ratio |"
+        yield f"|---|---:|---:|{'---:|' * len(PEERS)}---:|"
+        yield from (line(row) for row in found)
+
+
+def main(paths: Sequence[str]) -> int:
+    if not paths:
+        print(__doc__, file=sys.stderr)
+        return 2
+    rows: list[Row] = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            rows += json.load(file)["rows"]
+    # sorted() keeps the order of the cases and of the groups' first appearance
+    order = {group: i for i, group in reversed(list(enumerate(row["group"] for row in rows)))}
+    rows.sort(key=lambda row: (row["isa"], row["threads"], order[row["group"]]))
+    print("\n".join(summary(rows)))
+    print("\n".join(tables(rows)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
