@@ -1,0 +1,32 @@
+"""torch.nn.functional's names on NumPy arrays.
+
+Every function takes float32 arrays of any strides (also float32 scalars and objects with __array__
+or __dlpack__) and returns a new C-contiguous array, or writes to `out`: an array of exactly the
+result's shape, float32, writeable, of any strides, which may overlap the inputs. `inplace` is
+accepted and changes nothing: inputs are never written to.
+
+Raised by all, from C++: TypeError for every other dtype, naming the cast to use; ValueError for
+shapes and values that do not fit. The arithmetic of each, step by step, is in docs/numerics.md.
+"""
+
+from ._activations import dropout, gelu, leaky_relu, relu, sigmoid, silu, softmax, tanh
+from ._lookup import embedding
+from ._norms import add_rms_norm, layer_norm, rms_norm
+from ._products import conv1d, linear
+
+__all__ = [
+    "add_rms_norm",
+    "conv1d",
+    "dropout",
+    "embedding",
+    "gelu",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "relu",
+    "rms_norm",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "tanh",
+]
