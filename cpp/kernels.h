@@ -14,6 +14,11 @@ namespace forwardpass {
 #define FP_FOR_EACH_UNARY(X) \
   X(relu)                    \
   X(leaky_relu)              \
+  X(relu6)                   \
+  X(hardsigmoid)             \
+  X(hardswish)               \
+  X(elu)                     \
+  X(mish)                    \
   X(gelu)                    \
   X(gelu_tanh)               \
   X(silu)                    \
@@ -34,11 +39,20 @@ enum class Unary : int {
 };
 constexpr int kUnaryCount = static_cast<int>(Unary::count);
 
-// y[i] = f(x[i]); x == y is allowed. `param` is leaky_relu's slope, unused elsewhere.
+// y[i] = f(x[i]); x == y is allowed. `param` is leaky_relu's slope, elu's alpha, unused elsewhere.
 using UnaryFn = void (*)(const float* x, float* y, int64_t n, float param);
+// The same with two parameters: hardtanh's bounds; softplus's beta and threshold.
+using Unary2Fn = void (*)(const float* x, float* y, int64_t n, float p, float q);
+// y[i] = f(a[i], b[i]); y may be a or b.
+using BinaryFn = void (*)(const float* a, const float* b, float* y, int64_t n);
 
 struct UnaryKernels {
   UnaryFn fn[kUnaryCount];
+  Unary2Fn hardtanh, softplus;
+  BinaryFn glu;     // a * sigmoid(b)
+  BinaryFn swiglu;  // silu(a) * b
+  BinaryFn prelu;   // a > 0 ? a : a * b
+  UnaryFn scale;    // x * param
 };
 
 // What happens to a finished tile of a linear or conv1d while it is in L1: y = f(y + bias) +
@@ -115,6 +129,7 @@ struct NormKernels {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
                      int64_t rows, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
+  void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
 };
 
 // The machine's limits, for benchmarks.

@@ -22,6 +22,19 @@ struct Fusion {
 // y[i] = f(x[i]); x == y allowed.
 void unary(Unary f, const float* x, float* y, int64_t n, float param = 0.0f);
 
+// low <= high. x == y allowed, also below.
+void hardtanh(const float* x, float* y, int64_t n, float low, float high);
+void softplus(const float* x, float* y, int64_t n, float beta, float threshold);
+// y (outer, n, inner) from x (outer, 2 n, inner): first half * sigmoid(second half).
+void glu(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+// y[i] = silu(gate[i]) * up[i].
+void swiglu(const float* gate, const float* up, int64_t n, float* y);
+// The same for rows of gate and up side by side: y (rows, n) from x (rows, 2 n).
+void swiglu_halves(const float* x, int64_t rows, int64_t n, float* y);
+// x > 0 ? x : x * weight[channel]; x (outer, channels, inner).
+void prelu(const float* x, const float* weight, int64_t outer, int64_t channels, int64_t inner,
+           float* y);
+
 // A linear's weight (n, k) in the layout of one instruction set, which then also runs it.
 class PackedLinear {
  public:
@@ -83,6 +96,7 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
                 int64_t n, float* y);
 // Over the middle dimension of x (outer, n, inner); y may be x.
 void softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
 
 // y[i] = table[index[i]] for rows of `width` floats. Returns the position of the first index that
 // is not in [0, rows), or -1; then nothing of y is to be used.

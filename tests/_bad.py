@@ -24,7 +24,11 @@ def good(name):
         return {**call, **extra.get(name, {})}
     if name == "embedding":
         return {"indices": np.array([1, 0]), "weight": x}
-    return {"input": x, "dim": -1} if name == "softmax" else {"input": x}
+    if name == "swiglu":
+        return {"gate": x, "up": x[::-1]}
+    if name == "prelu":
+        return {"input": x, "weight": x[0]}
+    return {"input": x, "dim": -1} if name.endswith("softmax") else {"input": x}
 
 
 def rejected(error, name, *words, **changed):

@@ -12,8 +12,9 @@ from _arrays import assert_same_bytes, assert_same_results, describe, sample
 from forwardpass import _core, bits
 from forwardpass.reference import OPS
 from forwardpass.reference.arrays import SPECIAL, make, seed_of, uniform
+from forwardpass.reference.cases_products import ACTIVATIONS
 
-ROW_OPS = ("linear", "conv1d", "rms_norm", "add_rms_norm", "layer_norm", "softmax")
+ROW_OPS = ("linear", "conv1d", "rms_norm", "add_rms_norm", "layer_norm", "softmax", "log_softmax")
 
 
 # --- the committed table ---
@@ -202,7 +203,7 @@ def activate(name, x, slope):
 @pytest.mark.parametrize("name", ["linear", "conv1d"])
 @pytest.mark.parametrize(
     "activation",
-    [None, "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "leaky_relu"],
+    ACTIVATIONS,
 )
 def test_fused_equals_unfused(isa, name, activation):
     op = OPS[name]

@@ -115,6 +115,10 @@ def test_control_word_of_the_caller_changes_nothing(isa, control_word, flags):
         ("silu", (make("csr/e", (500,), "span") * np.float32(6.5),)),
         ("softmax", (make("csr/e", (5, 99), "span") * np.float32(6.5),)),
         ("leaky_relu", (make("csr/s", (99,), "subnormal"),)),
+        ("swiglu", (make("csr/s", (99,), "subnormal"), make("csr/u", (99,), "span"))),
+        ("mish", (make("csr/e", (500,), "span") * np.float32(6.5),)),
+        ("softplus", (make("csr/e", (500,), "span") * np.float32(6.5), 0.7)),
+        ("log_softmax", (make("csr/e", (5, 99), "span") * np.float32(6.5),)),
         ("rms_norm", (make("csr/r", (3, 99)), 99)),
     ]
 

@@ -1,7 +1,18 @@
 """Layers with torch.nn's names, arguments, defaults and state_dict keys, on NumPy arrays."""
 
 from . import functional, utils
-from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .activation import (
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
+from .activation_shaped import ELU, GLU, Hardtanh, LogSoftmax, PReLU, ReLU6, Softmax, Softplus
 from .containers import ModuleList, Sequential
 from .conv import Conv1d
 from .embedding import Embedding
@@ -14,27 +25,37 @@ from .shape import Dropout, Flatten
 from .swiglu import SwiGLU
 
 __all__ = [
+    "ELU",
     "GELU",
+    "GLU",
     "Conv1d",
     "Dropout",
     "Embedding",
     "Flatten",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parameter",
     "ParameterDict",
     "ParameterList",
     "RMSNorm",
     "ReLU",
+    "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "SwiGLU",
     "Tanh",
     "functional",

@@ -1,4 +1,4 @@
-"""rms_norm, add_rms_norm, layer_norm and softmax in float64, with their bounds.
+"""rms_norm, add_rms_norm, layer_norm, softmax and log_softmax in float64, with their bounds.
 
 A row sum has 64 partials by index mod 64 and a tree of depth 6 (+2 +4), so each of n terms passes
 at most ceil(n / 64) + 6 roundings; where the terms are added, not fma'd, the first addition (to
@@ -145,3 +145,27 @@ def softmax(input: Any, dim: int) -> Bounded:
         y = e / s
         tolerance = (y * scale + e_error / s * (1 + scale) + ETA) * SLACK
         return np.moveaxis(y, -1, dim), np.moveaxis(tolerance, -1, dim)
+
+
+def log_softmax(input: Any, dim: int) -> Bounded:
+    """y = a - ln s, a = x - max, s = sum(exp(a)) as in softmax.
+
+    a rounds once. s >= 1 has the relative error of softmax's, which is what ln s is off by; the
+    logarithm adds 2 ULP, at most 4 u; the difference rounds once.
+    """
+    with np.errstate(all="ignore"):
+        x = np.moveaxis(np.atleast_1d(float64(input)), dim, -1)
+        if x.shape[-1] == 0:
+            return np.zeros(np.shape(input)), np.zeros(np.shape(input))
+        a = x - x.max(axis=-1, keepdims=True)
+        e = np.exp(a)
+        size = np.where(np.isinf(a), 0.0, np.abs(a))
+        e_error = e * grow(np.expm1(UNIT * size), ULPS["exp"] * 2 * UNIT) + ULPS["exp"] * 2.0**-149
+        s = e.sum(axis=-1, keepdims=True)
+        relative = grow(e_error.sum(axis=-1, keepdims=True) / s, gamma(_steps(x.shape[-1]) - 1))
+        log_error = relative / (1 - relative)
+        log_error = log_error + 4 * UNIT * (np.log(s) + log_error)
+        y, tolerance = rounded(a - np.log(s), UNIT * size + log_error)
+        tolerance = np.where(np.isinf(a), 0.0, tolerance) * SLACK
+        back = np.moveaxis(y, -1, dim), np.moveaxis(tolerance, -1, dim)
+        return back[0].reshape(np.shape(input)), back[1].reshape(np.shape(input))

@@ -9,24 +9,57 @@ Raised by all, from C++: TypeError for every other dtype, naming the cast to use
 shapes and values that do not fit. The arithmetic of each, step by step, is in docs/numerics.md.
 """
 
-from ._activations import dropout, gelu, leaky_relu, relu, sigmoid, silu, softmax, tanh
+from ._activations import (
+    dropout,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    tanh,
+)
 from ._lookup import embedding
 from ._norms import add_rms_norm, layer_norm, rms_norm
 from ._products import conv1d, linear
+from ._shaped import (
+    elu,
+    glu,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    mish,
+    prelu,
+    relu6,
+    softplus,
+    swiglu,
+)
 
 __all__ = [
     "add_rms_norm",
     "conv1d",
     "dropout",
+    "elu",
     "embedding",
     "gelu",
+    "glu",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "layer_norm",
     "leaky_relu",
     "linear",
+    "log_softmax",
+    "mish",
+    "prelu",
     "relu",
+    "relu6",
     "rms_norm",
     "sigmoid",
     "silu",
     "softmax",
+    "softplus",
+    "swiglu",
     "tanh",
 ]

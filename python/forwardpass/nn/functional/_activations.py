@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .._typing import Array, ArrayInput
 
 _gelu = _core.gelu
+_log_softmax = _core.log_softmax
 _leaky_relu = _core.leaky_relu
 _relu = _core.relu
 _sigmoid = _core.sigmoid
@@ -83,6 +84,27 @@ def softmax(
 
         require_float32("softmax", dtype)
     return _softmax(input, dim, out)
+
+
+def log_softmax(
+    input: ArrayInput,
+    dim: int | None = None,
+    _stacklevel: int = 3,
+    dtype: Any = None,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """input - max - log(sum(exp(input - max))) along `dim`; same shape as input.
+
+    `dim` and the other arguments as in softmax. Follows torch.nn.functional.log_softmax.
+    """
+    if dim is None:
+        dim = 0 if len(shape(input)) in (0, 1, 3) else 1
+    if dtype is not None:
+        from .._checks import require_float32
+
+        require_float32("log_softmax", dtype)
+    return _log_softmax(input, dim, out)
 
 
 def dropout(

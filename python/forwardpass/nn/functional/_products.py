@@ -28,10 +28,10 @@ def linear(
     """activation(input @ weight.T + bias) + residual.
 
     input (*, K), weight (N, K) or (K,), bias (N,); gives (*, N), or (*) for a weight of one
-    dimension. `activation` is None, "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh" or
-    "leaky_relu" (which uses `negative_slope`); `residual` has the shape of the result. Fusing them
-    changes no bit of the result. Follows torch.nn.functional.linear; nn.Linear, which packs its
-    weight once, gives the same bits faster.
+    dimension. `activation` is None, "relu", "relu6", "gelu", "gelu_tanh", "silu", "mish",
+    "sigmoid", "tanh", "hardsigmoid", "hardswish" or "leaky_relu" (which uses `negative_slope`);
+    `residual` has the shape of the result. Fusing them changes no bit of the result. Follows
+    torch.nn.functional.linear; nn.Linear, which packs its weight once, gives the same bits faster.
     """
     return _linear(input, weight, bias, activation, negative_slope, residual, out)
 
