@@ -132,6 +132,28 @@ struct NormKernels {
   void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
 };
 
+// Windows of a pooling. Output (i, j) of a plane takes rows row_first[i] + t * row_step, t <
+// row_count[i], and columns likewise; all of them lie in the plane. Where col_stride is not 0, the
+// columns are those of a sliding window: j * col_stride - lead + t * col_step, t < taps, of which
+// the ones outside the plane count as -inf or +0.
+struct PoolArgs {
+  const float* x = nullptr;
+  float* y = nullptr;
+  int64_t height = 0, width = 0, out_height = 0, out_width = 0;
+  const int64_t *row_first = nullptr, *row_count = nullptr;
+  const int64_t *col_first = nullptr, *col_count = nullptr;
+  int64_t row_step = 1, col_step = 1, col_stride = 0, taps = 0, lead = 0;
+  const float *row_divisor = nullptr, *col_divisor = nullptr;  // avg: the product of the two
+};
+
+// Rows [r0, r1) of the output, those of all planes counted through. `pitch` floats of scratch a row
+// of the input, kPoolRows rows.
+constexpr int64_t kPoolRows = 8;
+struct PoolKernels {
+  void (*max)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);
+  void (*avg)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);
+};
+
 // The machine's limits, for benchmarks.
 struct ProbeKernels {
   double (*fma)(int64_t rounds);                // floating-point operations done
@@ -144,6 +166,7 @@ struct Kernels {
   const LinearKernels* linear;
   const Conv1dKernels* conv1d;
   const NormKernels* norm;
+  const PoolKernels* pool;
   const ProbeKernels* probe;
 };
 

@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include <vector>
+
 #include "kernels.h"
 #include "scratch.h"
 
@@ -97,6 +99,32 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 // Over the middle dimension of x (outer, n, inner); y may be x.
 void softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
 void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+
+// The windows of a pooling along one dimension of n elements.
+struct PoolAxis {
+  int64_t in = 0, out = 0;
+  std::vector<int64_t> first, count;      // of each output: what lies inside
+  std::vector<float> divisor;             // of each output: elements an average counts
+  int64_t step = 1;                       // dilation
+  int64_t stride = 0, taps = 0, pad = 0;  // of a sliding window; stride 0: windows of any kind
+
+  // As torch counts: with `ceil` a last window may begin inside the input or its left padding and
+  // end outside. With `include_pad` an average counts padding that the window covers.
+  static PoolAxis sliding(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
+                          bool ceil, bool include_pad);
+  // Output i covers [floor(i in / out), ceil((i + 1) in / out)).
+  static PoolAxis adaptive(int64_t in, int64_t out);
+  static int64_t sliding_size(int64_t in, int64_t taps, int64_t stride, int64_t pad,
+                              int64_t dilation, bool ceil);
+};
+
+// y (planes, rows.out, cols.out) from x (planes, rows.in, cols.in).
+void max_pool(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols, float* y);
+void avg_pool(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols, float* y);
+// Where each maximum stands in its plane, row * cols.in + column: the first of the largest in
+// row-major order, or the last NaN.
+void max_pool_indices(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols,
+                      int64_t* index);
 
 // y[i] = table[index[i]] for rows of `width` floats. Returns the position of the first index that
 // is not in [0, rows), or -1; then nothing of y is to be used.

@@ -27,6 +27,19 @@ int64_t whole_number(py::handle value, Where where) {
   return n;
 }
 
+std::vector<int64_t> whole_numbers(py::handle value, Where where) {
+  std::vector<int64_t> numbers;
+  if (is_sequence(value)) {
+    for (const py::handle item : py::reinterpret_borrow<py::sequence>(value)) {
+      numbers.push_back(whole_number(item, where));
+    }
+    if (numbers.empty()) throw_value(where, "must have at least one element, got " + shown(value));
+  } else {
+    numbers.push_back(whole_number(value, where));
+  }
+  return numbers;
+}
+
 int64_t one_number(py::handle value, Where where, int64_t least) {
   py::handle number = value;
   if (is_sequence(value)) {

@@ -8,6 +8,8 @@ namespace forwardpass {
 
 // A Python int (anything with __index__, bool included), or TypeError; beyond 64 bits ValueError.
 int64_t whole_number(py::handle value, Where where);
+// One such number or a sequence of them, at least one.
+std::vector<int64_t> whole_numbers(py::handle value, Where where);
 // The same, or a sequence of one; and at least `least`, or ValueError.
 int64_t one_number(py::handle value, Where where, int64_t least);
 // A float, which may be infinite, or TypeError; NaN is a ValueError.

@@ -29,6 +29,7 @@
 //   int_to_float(v)      bits as int32 -> float
 //   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
 //   reduce_max(v)        the same tree with max
+//   evens(a,b)           lanes 0, 2, .. 14 of a, then of b
 //   transpose(v)         v[16]: lane j of v[i] trades places with lane i of v[j]
 //   kNativeLanes         floats in one of the machine's registers
 //   FP_LINEAR_NR, FP_LINEAR_MR, FP_CONV_MR: tile sizes (see kernels/linear.h, kernels/conv1d.h)

@@ -7,12 +7,19 @@ from __future__ import annotations
 import typing
 
 import numpy
+import numpy.typing
 
 __all__: list[str] = [
     "PackedConv1d",
     "PackedLinear",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add_rms_norm",
     "available_isas",
+    "avg_pool1d",
+    "avg_pool2d",
     "build_info",
     "conv1d",
     "elu",
@@ -33,6 +40,8 @@ __all__: list[str] = [
     "log",
     "log1p",
     "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
     "mish",
     "numerics_version",
     "prelu",
@@ -106,6 +115,28 @@ class PackedConv1d:
     @property
     def isa(self) -> str: ...
 
+def _adaptive_max_pool1d_indices(
+    input: typing.Any, output_size: typing.Any
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _adaptive_max_pool2d_indices(
+    input: typing.Any, output_size: typing.Any
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _max_pool1d_indices(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _max_pool2d_indices(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+) -> numpy.typing.NDArray[numpy.int64]: ...
 def _pop_threads(previous: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def _probe_fma(rounds: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -121,6 +152,18 @@ def _push_threads(n: typing.Any) -> int: ...
 def _set_isa(name: str) -> None: ...
 def _set_thread_backend(name: str) -> None: ...
 def _swiglu_halves(input: typing.Any) -> numpy.ndarray: ...
+def adaptive_avg_pool1d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_avg_pool2d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_max_pool1d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_max_pool2d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
 def add_rms_norm(
     input: typing.Any,
     residual: typing.Any,
@@ -135,6 +178,26 @@ def available_isas() -> tuple[str, ...]:
     Instruction sets that run here, best first.
     """
 
+def avg_pool1d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def avg_pool2d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def build_info() -> dict[str, str]: ...
 def conv1d(
     input: typing.Any,
@@ -192,6 +255,24 @@ def linear(
 def log(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def log1p(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def log_softmax(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def max_pool1d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def max_pool2d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def mish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def prelu(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

@@ -21,6 +21,15 @@ from .linear import Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
+from .pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
 from .shape import Dropout, Flatten
 from .swiglu import SwiGLU
 
@@ -28,6 +37,11 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AvgPool1d",
+    "AvgPool2d",
     "Conv1d",
     "Dropout",
     "Embedding",
@@ -40,6 +54,8 @@ __all__ = [
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
     "Mish",
     "Module",
     "ModuleDict",

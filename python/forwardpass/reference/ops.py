@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from . import activations, cases, cases_elements, cases_products, elementwise, products, rows
+from . import (
+    activations,
+    cases,
+    cases_elements,
+    cases_pools,
+    cases_products,
+    elementwise,
+    pools,
+    products,
+    rows,
+)
 from .bounds import F32, Bounded
 from .cases import Case
 
@@ -50,6 +60,23 @@ class Op:
 def _unary(name: str) -> Op:
     reference = partial(elementwise.unary, name)
     return Op(name, reference, {"input": REQUIRED}, partial(cases.unary, name))
+
+
+def _pools() -> list[Op]:
+    windows = {"input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0}
+    largest = {**windows, "dilation": 1, "ceil_mode": False}
+    mean = {**windows, "ceil_mode": False, "count_include_pad": True, "divisor_override": None}
+    adaptive = {"input": REQUIRED, "output_size": REQUIRED}
+    return [
+        Op("max_pool2d", pools.max_pool2d, largest, cases_pools.max_pool2d),
+        Op("avg_pool2d", pools.avg_pool2d, mean, cases_pools.avg_pool2d),
+        Op(
+            "adaptive_avg_pool2d",
+            pools.adaptive_avg_pool2d,
+            adaptive,
+            cases_pools.adaptive_avg_pool2d,
+        ),
+    ]
 
 
 def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
@@ -101,6 +128,7 @@ def _all() -> list[Op]:
         Op("leaky_relu", elementwise.leaky_relu, leaky, cases.leaky_relu),
         Op("gelu", elementwise.gelu, gelu, cases.gelu),
         *_activations(),
+        *_pools(),
         Op(
             "embedding",
             elementwise.embedding,

@@ -22,6 +22,15 @@ from ._activations import (
 )
 from ._lookup import embedding
 from ._norms import add_rms_norm, layer_norm, rms_norm
+from ._pools import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    avg_pool2d,
+    max_pool1d,
+    max_pool2d,
+)
 from ._products import conv1d, linear
 from ._shaped import (
     elu,
@@ -37,7 +46,12 @@ from ._shaped import (
 )
 
 __all__ = [
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
     "add_rms_norm",
+    "avg_pool1d",
+    "avg_pool2d",
     "conv1d",
     "dropout",
     "elu",
@@ -51,6 +65,8 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
     "mish",
     "prelu",
     "relu",
