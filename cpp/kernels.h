@@ -130,6 +130,29 @@ struct NormKernels {
                      int64_t rows, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
   void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
+  // x / max(||x||_p, eps), and x * (most / (||x||_p + 1e-7)) where ||x||_p > most.
+  void (*normalize)(const float* x, float p, float eps, int64_t rows, int64_t n, float* y);
+  void (*renorm)(const float* x, float p, float most, int64_t rows, int64_t n, float* y);
+  // One group: `channels` of `inner` floats each, weight and bias a number a channel, or null.
+  void (*group_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     int64_t channels, int64_t inner, float* y);
+  // scale[c] = weight[c] / sqrt(var[c] + eps), the division first.
+  void (*channel_scale)(const float* var, const float* weight, float eps, int64_t n, float* scale);
+  // (x - mean) * scale + bias: of one channel, and of a row with a channel an element.
+  void (*channel_norm)(const float* x, float mean, float scale, const float* bias, int64_t n,
+                       float* y);
+  void (*channels_norm)(const float* x, const float* mean, const float* scale, const float* bias,
+                        int64_t n, float* y);
+};
+
+// Tables: rows gathered and joined, and two rows blended.
+enum class Bag : int { sum, mean, max };
+struct TableKernels {
+  // The `count` rows of `width` floats at index, joined; factors (or null) for sum.
+  void (*bag)(const float* table, int64_t width, const int64_t* index, int64_t count,
+              const float* factors, Bag mode, float* y);
+  // p * a + q * b, three roundings
+  void (*blend)(const float* a, const float* b, float p, float q, int64_t n, float* y);
 };
 
 // Windows of a pooling. Output (i, j) of a plane takes rows row_first[i] + t * row_step, t <
@@ -167,6 +190,7 @@ struct Kernels {
   const Conv1dKernels* conv1d;
   const NormKernels* norm;
   const PoolKernels* pool;
+  const TableKernels* table;
   const ProbeKernels* probe;
 };
 

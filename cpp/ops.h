@@ -100,6 +100,34 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 void softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
 void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
 
+void normalize(const float* x, float p, float eps, int64_t outer, int64_t n, int64_t inner,
+               float* y);
+// Rows longer than `most` by their p-norm are scaled to it.
+void renorm(const float* x, float p, float most, int64_t rows, int64_t n, float* y);
+// x (batch, channels, inner), the channels in `groups` groups.
+void group_norm(const float* x, const float* weight, const float* bias, float eps, int64_t batch,
+                int64_t groups, int64_t channels, int64_t inner, float* y);
+void batch_norm(const float* x, const float* mean, const float* var, const float* weight,
+                const float* bias, float eps, int64_t batch, int64_t channels, int64_t inner,
+                float* y);
+
+// y (rows, n m): every a[i] * b[j] of a row; a (rows, n), b (rows, m).
+void outer_product(const float* a, const float* b, int64_t rows, int64_t n, int64_t m, float* y);
+// Bag i joins the rows of table at index[offset[i]] .. index[offset[i + 1] - 1]; factors of each
+// index or null. Indices and offsets are trusted.
+void embedding_bag(const int64_t* index, const int64_t* offset, int64_t bags, const float* table,
+                   int64_t width, const float* factors, Bag mode, float* y);
+
+// Sizes and torch's scale (0: none given) of one dimension that is resized.
+struct Resize {
+  int64_t in, out;
+  double scale;
+};
+// The source of each output of a nearest resize; `exact` takes pixel centres.
+void nearest_indices(const Resize& d, bool exact, int64_t* index);
+void resize_linear(const float* x, int64_t planes, const Resize& rows, const Resize& cols,
+                   bool align_corners, float* y);
+
 // The windows of a pooling along one dimension of n elements.
 struct PoolAxis {
   int64_t in = 0, out = 0;

@@ -14,7 +14,16 @@ from forwardpass.reference import OPS
 from forwardpass.reference.arrays import SPECIAL, make, seed_of, uniform
 from forwardpass.reference.cases_products import ACTIVATIONS
 
-ROW_OPS = ("linear", "conv1d", "rms_norm", "add_rms_norm", "layer_norm", "softmax", "log_softmax")
+ROW_OPS = (
+    "linear",
+    "conv1d",
+    "rms_norm",
+    "add_rms_norm",
+    "layer_norm",
+    "softmax",
+    "log_softmax",
+    "group_norm",
+)
 
 
 # --- the committed table ---

@@ -20,16 +20,19 @@ __all__: list[str] = [
     "available_isas",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
     "build_info",
     "conv1d",
     "elu",
     "embedding",
+    "embedding_bag",
     "erf",
     "exp",
     "expm1",
     "gelu",
     "get_num_threads",
     "glu",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -43,6 +46,7 @@ __all__: list[str] = [
     "max_pool1d",
     "max_pool2d",
     "mish",
+    "normalize",
     "numerics_version",
     "prelu",
     "relu",
@@ -137,6 +141,13 @@ def _max_pool2d_indices(
     dilation: typing.Any = 1,
     ceil_mode: bool = False,
 ) -> numpy.typing.NDArray[numpy.int64]: ...
+def _nearest_indices(
+    size: typing.SupportsInt | typing.SupportsIndex,
+    out: typing.SupportsInt | typing.SupportsIndex,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    exact: bool,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _outer(input1: typing.Any, input2: typing.Any) -> numpy.ndarray: ...
 def _pop_threads(previous: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def _probe_fma(rounds: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -149,6 +160,15 @@ def _probe_read(array: typing.Any) -> float:
     """
 
 def _push_threads(n: typing.Any) -> int: ...
+def _renorm(input: typing.Any, p: typing.Any, most: typing.Any) -> numpy.ndarray: ...
+def _resize_linear(
+    input: typing.Any,
+    height: typing.SupportsInt | typing.SupportsIndex,
+    width: typing.SupportsInt | typing.SupportsIndex,
+    down: typing.SupportsFloat | typing.SupportsIndex,
+    along: typing.SupportsFloat | typing.SupportsIndex,
+    align_corners: bool,
+) -> numpy.ndarray: ...
 def _set_isa(name: str) -> None: ...
 def _set_thread_backend(name: str) -> None: ...
 def _swiglu_halves(input: typing.Any) -> numpy.ndarray: ...
@@ -198,6 +218,15 @@ def avg_pool2d(
     divisor_override: typing.Any = None,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def batch_norm(
+    input: typing.Any,
+    running_mean: typing.Any,
+    running_var: typing.Any,
+    weight: typing.Any = None,
+    bias: typing.Any = None,
+    eps: typing.Any = 1e-05,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def build_info() -> dict[str, str]: ...
 def conv1d(
     input: typing.Any,
@@ -214,6 +243,14 @@ def conv1d(
 ) -> numpy.ndarray: ...
 def elu(input: typing.Any, alpha: typing.Any = 1.0, out: typing.Any = None) -> numpy.ndarray: ...
 def embedding(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def embedding_bag(
+    indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    weight: typing.Any,
+    mode: str = "mean",
+    per_sample_weights: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def erf(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def exp(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def expm1(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
@@ -222,6 +259,14 @@ def gelu(
 ) -> numpy.ndarray: ...
 def get_num_threads() -> int: ...
 def glu(input: typing.Any, dim: typing.Any = -1, out: typing.Any = None) -> numpy.ndarray: ...
+def group_norm(
+    input: typing.Any,
+    num_groups: typing.Any,
+    weight: typing.Any = None,
+    bias: typing.Any = None,
+    eps: typing.Any = 1e-05,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def hardsigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def hardswish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def hardtanh(
@@ -274,6 +319,13 @@ def max_pool2d(
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
 def mish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def normalize(
+    input: typing.Any,
+    p: typing.Any = 2.0,
+    dim: typing.Any = 1,
+    eps: typing.Any = 1e-12,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def prelu(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu6(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

@@ -73,6 +73,36 @@ MADE = {
     "adaptive_avg_pool2d": (lambda nn: nn.AdaptiveAvgPool2d((None, 5)), (2, 4, 11, 9)),
     "adaptive_avg_pool2d one": (lambda nn: nn.AdaptiveAvgPool2d(1), (2, 4, 11, 9)),
     "adaptive_max_pool1d": (lambda nn: nn.AdaptiveMaxPool1d(5), (2, 4, 11)),
+    "group_norm": (lambda nn: nn.GroupNorm(2, 4), (3, 4, 5)),
+    "group_norm no bias": (lambda nn: nn.GroupNorm(4, 4, 1e-3, bias=False), (3, 4, 5, 2)),
+    "group_norm plain": (lambda nn: nn.GroupNorm(1, 4, affine=False), (3, 4)),
+    "batch_norm1d": (lambda nn: nn.BatchNorm1d(4), (3, 4)),
+    "batch_norm1d signal": (lambda nn: nn.BatchNorm1d(4, 1e-3, None, bias=False), (3, 4, 5)),
+    "batch_norm1d batch": (lambda nn: nn.BatchNorm1d(4, track_running_stats=False), (3, 4, 5)),
+    "batch_norm2d": (lambda nn: nn.BatchNorm2d(4, momentum=0.2), (3, 4, 5, 6)),
+    "batch_norm2d plain": (lambda nn: nn.BatchNorm2d(4, affine=False), (3, 4, 5, 6)),
+    "batch_norm2d batch": (lambda nn: nn.BatchNorm2d(4, 1e-3, 0.1, True, False), (3, 4, 5, 6)),
+    "instance_norm1d": (lambda nn: nn.InstanceNorm1d(4), (3, 4, 5)),
+    "instance_norm1d flat": (lambda nn: nn.InstanceNorm1d(4, affine=True), (4, 5)),
+    "instance_norm1d tracked": (
+        lambda nn: nn.InstanceNorm1d(4, affine=True, track_running_stats=True),
+        (3, 4, 5),
+    ),
+    "embedding max_norm": (lambda nn: nn.Embedding(10, 3, max_norm=1.0), None),
+    "embedding_bag": (lambda nn: nn.EmbeddingBag(10, 3), None),
+    "embedding_bag sum": (
+        lambda nn: nn.EmbeddingBag(10, 3, 1.0, 1.0, True, "sum", True, padding_idx=-3),
+        None,
+    ),
+    "embedding_bag max": (lambda nn: nn.EmbeddingBag(10, 3, mode="max"), None),
+    "pixel_shuffle": (lambda nn: nn.PixelShuffle(2), (3, 8, 2, 3)),
+    "upsample": (lambda nn: nn.Upsample(scale_factor=2), (3, 4, 5)),
+    "upsample size": (lambda nn: nn.Upsample((7, 3), mode="bilinear"), (3, 4, 5, 6)),
+    "upsample corners": (lambda nn: nn.Upsample(9, None, "linear", True), (3, 4, 5)),
+    "upsample factors": (
+        lambda nn: nn.Upsample(scale_factor=(1.5, 2), mode="bilinear"),
+        (1, 2, 5, 4),
+    ),
     "identity": (lambda nn: nn.Identity(54, unused=True), (3, 4, 5)),
     "flatten": (lambda nn: nn.Flatten(), (3, 4, 5)),
     "flatten some": (lambda nn: nn.Flatten(start_dim=0, end_dim=1), (3, 4, 5)),
@@ -101,6 +131,8 @@ MADE = {
 
 # Containers without a forward of their own.
 HELD = {
+    "bilinear": lambda nn: nn.Bilinear(2, 3, 4),
+    "bilinear no bias": lambda nn: nn.Bilinear(2, 3, 4, bias=False),
     "module": lambda nn: nn.Module(),
     "module list": lambda nn: nn.ModuleList([nn.Linear(2, 3), nn.ReLU(), nn.Linear(2, 3)]),
     "module list repeats": lambda nn: nn.ModuleList(

@@ -13,11 +13,18 @@ from .activation import (
     Tanh,
 )
 from .activation_shaped import ELU, GLU, Hardtanh, LogSoftmax, PReLU, ReLU6, Softmax, Softplus
+from .channel_norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+)
 from .containers import ModuleList, Sequential
 from .conv import Conv1d
 from .embedding import Embedding
+from .embedding_bag import EmbeddingBag
 from .holders import ModuleDict, ParameterDict, ParameterList
-from .linear import Identity, Linear
+from .linear import Bilinear, Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
@@ -29,6 +36,10 @@ from .pooling import (
     AvgPool2d,
     MaxPool1d,
     MaxPool2d,
+)
+from .resize import (
+    PixelShuffle,
+    Upsample,
 )
 from .shape import Dropout, Flatten
 from .swiglu import SwiGLU
@@ -42,14 +53,20 @@ __all__ = [
     "AdaptiveMaxPool1d",
     "AvgPool1d",
     "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Bilinear",
     "Conv1d",
     "Dropout",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
+    "GroupNorm",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
@@ -64,6 +81,7 @@ __all__ = [
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
     "RMSNorm",
     "ReLU",
     "ReLU6",
@@ -74,6 +92,7 @@ __all__ = [
     "Softplus",
     "SwiGLU",
     "Tanh",
+    "Upsample",
     "functional",
     "utils",
 ]

@@ -33,6 +33,8 @@ class Attributes:
     _pack: Any = None
     # Plain attributes that the pack or a fusion plan was made from.
     _structural: ClassVar[frozenset[str]] = frozenset({"forward", "__class__"})
+    # Keys that a checkpoint may lack.
+    _optional_state: ClassVar[frozenset[str]] = frozenset()
     # Not part of copies and pickles.
     _transient: ClassVar[tuple[str, ...]] = (
         "_forward_hooks",
@@ -117,6 +119,10 @@ class Attributes:
     def _changed(self) -> None:
         """A value that the pack was made from is another one now."""
         self.__dict__["_pack"] = None
+
+    def _stale_state(self, prefix: str, state: Any) -> tuple[list[str], str]:
+        """Keys of an old checkpoint that a load refuses, and the text that says why."""
+        return [], ""
 
     # ---- attributes ------------------------------------------------------------------------
 

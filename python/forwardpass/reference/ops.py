@@ -12,9 +12,11 @@ import numpy as np
 from . import (
     activations,
     cases,
+    cases_channels,
     cases_elements,
     cases_pools,
     cases_products,
+    channels,
     elementwise,
     pools,
     products,
@@ -79,6 +81,21 @@ def _pools() -> list[Op]:
     ]
 
 
+def _channels() -> list[Op]:
+    affine = {"weight": None, "bias": None, "eps": 1e-5}
+    group = {"input": REQUIRED, "num_groups": REQUIRED, **affine}
+    batch = {"input": REQUIRED, "running_mean": REQUIRED, "running_var": REQUIRED, **affine}
+    power = {"input": REQUIRED, "p": 2.0, "dim": 1, "eps": 1e-12}
+    bag = {"indices": REQUIRED, "offsets": REQUIRED, "weight": REQUIRED, "mode": "mean"}
+    bag["per_sample_weights"] = None
+    return [
+        Op("group_norm", channels.group_norm, group, cases_channels.group_norm),
+        Op("batch_norm", channels.batch_norm, batch, cases_channels.batch_norm),
+        Op("normalize", channels.normalize, power, cases_channels.normalize),
+        Op("embedding_bag", channels.embedding_bag, bag, cases_channels.embedding_bag),
+    ]
+
+
 def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
     """An element-wise op with parameters, whose defaults are the first choice."""
     parameters = {"input": REQUIRED, **choices[0]}
@@ -129,6 +146,7 @@ def _all() -> list[Op]:
         Op("gelu", elementwise.gelu, gelu, cases.gelu),
         *_activations(),
         *_pools(),
+        *_channels(),
         Op(
             "embedding",
             elementwise.embedding,

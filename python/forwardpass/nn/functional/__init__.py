@@ -20,7 +20,13 @@ from ._activations import (
     softmax,
     tanh,
 )
-from ._lookup import embedding
+from ._channels import (
+    batch_norm,
+    group_norm,
+    instance_norm,
+    normalize,
+)
+from ._lookup import embedding, embedding_bag
 from ._norms import add_rms_norm, layer_norm, rms_norm
 from ._pools import (
     adaptive_avg_pool1d,
@@ -31,7 +37,11 @@ from ._pools import (
     max_pool1d,
     max_pool2d,
 )
-from ._products import conv1d, linear
+from ._products import bilinear, conv1d, linear
+from ._resize import (
+    interpolate,
+    pixel_shuffle,
+)
 from ._shaped import (
     elu,
     glu,
@@ -52,15 +62,21 @@ __all__ = [
     "add_rms_norm",
     "avg_pool1d",
     "avg_pool2d",
+    "batch_norm",
+    "bilinear",
     "conv1d",
     "dropout",
     "elu",
     "embedding",
+    "embedding_bag",
     "gelu",
     "glu",
+    "group_norm",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
+    "instance_norm",
+    "interpolate",
     "layer_norm",
     "leaky_relu",
     "linear",
@@ -68,6 +84,8 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "mish",
+    "normalize",
+    "pixel_shuffle",
     "prelu",
     "relu",
     "relu6",

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from forwardpass import _core
+
+from ._shape import float32, result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,3 +76,44 @@ def conv1d(
         residual,
         out,
     )
+
+
+# Floats of products that bilinear holds at a time.
+_MOST = 1 << 22
+
+
+def bilinear(
+    input1: ArrayInput,
+    input2: ArrayInput,
+    weight: ArrayInput,
+    bias: ArrayInput | None = None,
+    *,
+    out: Array | None = None,
+) -> Array:
+    """y[o] = sum over i, j of input1[i] * weight[o, i, j] * input2[j], + bias[o].
+
+    input1 (*, I), input2 (*, J), weight (O, I, J), bias (O,); gives (*, O). The products
+    input1[i] * input2[j] are rounded, and then it is a linear layer over (i, j). Follows
+    torch.nn.functional.bilinear.
+    """
+    a, b = float32(input1, "bilinear", "input1"), float32(input2, "bilinear", "input2")
+    w = float32(weight, "bilinear", "weight")
+    if w.ndim != 3:
+        raise ValueError(f"bilinear: weight must have shape (O, I, J), got {w.shape}")
+    if a.ndim < 1 or a.shape[:-1] != b.shape[:-1]:
+        raise ValueError(f"bilinear: input batch dimensions do not match: {a.shape} and {b.shape}")
+    if (a.shape[-1], b.shape[-1]) != w.shape[1:]:
+        raise ValueError(
+            f"bilinear: inputs of {a.shape[-1]} and {b.shape[-1]} features do not fit the weight "
+            f"{w.shape}"
+        )
+    lead = a.shape[:-1]
+    rows, flat = math.prod(lead), w.reshape(len(w), w.shape[1] * w.shape[2])
+    a, b = a.reshape(rows, a.shape[-1]), b.reshape(rows, b.shape[-1])
+    step = max(1, _MOST // max(1, flat.shape[1]))
+    parts = [
+        _linear(_core._outer(a[i : i + step], b[i : i + step]), flat, bias)
+        for i in range(0, max(rows, 1), step)
+    ]
+    y = parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return result(y.reshape(*lead, len(w)), out, "bilinear")  # type: ignore[no-any-return]
