@@ -100,7 +100,7 @@ MADE = {
     "upsample size": (lambda nn: nn.Upsample((7, 3), mode="bilinear"), (3, 4, 5, 6)),
     "upsample corners": (lambda nn: nn.Upsample(9, None, "linear", True), (3, 4, 5)),
     "upsample factors": (
-        lambda nn: nn.Upsample(scale_factor=(1.5, 2), mode="bilinear"),
+        lambda nn: nn.Upsample(None, (1.5, 2), "bilinear"),
         (1, 2, 5, 4),
     ),
     "identity": (lambda nn: nn.Identity(54, unused=True), (3, 4, 5)),
@@ -170,12 +170,17 @@ def made(name, nn):
 
 
 def filled(net, seed):
-    """numpy values for every parameter, the same for both libraries."""
+    """numpy values for every parameter and buffer, the same for both libraries."""
     rng = np.random.default_rng(seed)
-    return {
+    values = {
         name: rng.uniform(-1, 1, tuple(p.shape)).astype(np.float32)
         for name, p in net.named_parameters()
     }
+    for name, buffer in net.named_buffers():  # running statistics: a variance is positive
+        values[name] = buffer.numpy()
+        if buffer.ndim:
+            values[name] = rng.uniform(0.5, 1.5, tuple(buffer.shape)).astype(np.float32)
+    return values
 
 
 def pair(name):
@@ -184,7 +189,7 @@ def pair(name):
     mine, other = make(ours), make(theirs).eval()
     values = filled(other, 1)
     mine.load_state_dict(values)
-    other.load_state_dict({k: torch.from_numpy(v) for k, v in values.items()})
+    other.load_state_dict({k: torch.as_tensor(v) for k, v in values.items()})
     return mine, other
 
 

@@ -102,7 +102,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: Any = 1e-12) -> Bou
 def embedding_bag(
     indices: Any, offsets: Any, weight: Any, mode: str = "mean", per_sample_weights: Any = None
 ) -> Bounded:
-    """One chain of additions, or of fma with the factors, over a bag's rows; a mean divides once."""
+    """One chain of additions, or of fma with the factors, over a bag; a mean divides once."""
     table, ends = float64(weight), np.asarray(offsets)
     value = np.zeros((len(ends) - 1, table.shape[1]))
     tolerance = np.zeros_like(value)
