@@ -170,7 +170,7 @@ struct PoolArgs {
 };
 
 // Rows [r0, r1) of the output, those of all planes counted through. `pitch` floats of scratch a row
-// of the input, kPoolRows rows.
+// of the input, kPoolRows + 1 rows.
 constexpr int64_t kPoolRows = 8;
 struct PoolKernels {
   void (*max)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);

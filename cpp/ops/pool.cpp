@@ -88,7 +88,7 @@ void pool(PoolFn fn, const float* x, int64_t planes, const PoolAxis& rows, const
   const int64_t piece = (kPiece / (work + 1) / kPoolRows + 1) * kPoolRows, all = planes * rows.out;
   std::atomic<bool> out_of_memory{false};
   in_pieces(all, piece, threads_for(all * work, kGrain), [&](int64_t first, int64_t count) {
-    Scratch scratch(kPoolRows * pitch);
+    Scratch scratch((kPoolRows + 1) * pitch);
     if (scratch.data()) {
       fn(g, first, first + count, scratch.data(), pitch);
     } else {

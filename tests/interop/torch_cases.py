@@ -163,9 +163,13 @@ def function_cases(name: str) -> Iterator[tuple[Any, Any]]:
                 yield op, sample
 
 
+def _missing(*args: Any, **kwargs: Any) -> None:
+    raise AttributeError("there is no such function")
+
+
 def function_counts(name: str) -> Result:
     result = Result()
-    function = ADAPTERS.get(name) or getattr(F, name.removeprefix("nn.functional."))
+    function = ADAPTERS.get(name) or getattr(F, name.removeprefix("nn.functional."), _missing)
     for op, sample in function_cases(name):
         reason = skipped(name, op.variant_test_name, sample.input.ndim, sample.kwargs)
         if reason:

@@ -36,8 +36,8 @@ def fuse(model: M, *inputs: Any) -> M:
     them, and every norm that is given just what a layer returned is folded too, wherever both
     stand; the result must then agree with the original's, or ValueError says so (another module
     uses the layer's output as well). Norms over batch statistics, and layers of a subclass, stay;
-    hooks are not copied. weight / sqrt(var + eps) and its products are computed in float64 and rounded
-    once, so the bits are not those of the two layers (docs/numerics.md).
+    hooks are not copied. weight / sqrt(var + eps) and its products are computed in float64 and
+    rounded once, so the bits are not those of the two layers (docs/numerics.md).
     """
     fused = copy.deepcopy(model)
     pairs = _neighbours(fused)
