@@ -54,9 +54,10 @@ FP_INLINE void pool_down(const float* x, int64_t count, int64_t step, int64_t wi
   }
   for (; c < width; c += 16) {
     const int64_t left = width - c, lanes = left < 16 ? left : 16;
-    f32x16 acc = count ? Op::first(load_n(x + c, lanes)) : set1(Op::start());
-    for (int64_t r = 1; r < count; ++r) acc = Op::join(acc, load_n(x + r * step + c, lanes));
-    store_n(to + c, acc, lanes);
+    const f32x16 rest = set1(Op::start());  // what stands behind the row
+    f32x16 acc = count ? Op::first(load_or(x + c, lanes, rest)) : rest;
+    for (int64_t r = 1; r < count; ++r) acc = Op::join(acc, load_or(x + r * step + c, lanes, rest));
+    store(to + c, acc);
   }
 }
 
@@ -108,7 +109,9 @@ FP_INLINE void pool_across(const PoolArgs& g, const float* row, float row_diviso
                            float* y) {
   if (g.col_stride == 1) return pool_slide<Op, 1>(g, row, row_divisor, y);
   if (g.col_stride == 2) return pool_slide<Op, 2>(g, row, row_divisor, y);
-  if (g.col_stride > 2 && g.col_stride <= 16) return pool_pick<Op>(g, row, row_divisor, spare, y);
+  if (g.col_stride > 2 && g.col_stride <= 16 && g.out_width > 4) {
+    return pool_pick<Op>(g, row, row_divisor, spare, y);
+  }
   for (int64_t j = 0; j < g.out_width; ++j) {
     const float* from = row + g.lead + g.col_first[j];
     float acc = Op::start();
