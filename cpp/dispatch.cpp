@@ -19,7 +19,12 @@ namespace forwardpass {
 #else
 #define FP_AVX2(X)
 #endif
-#define FP_FOR_EACH_ISA(X) FP_AVX512(X) FP_AVX2(X) X(scalar, true)
+#if defined(FP_HAVE_NEON)
+#define FP_NEON(X) X(neon, cpu.neon)
+#else
+#define FP_NEON(X)
+#endif
+#define FP_FOR_EACH_ISA(X) FP_AVX512(X) FP_AVX2(X) FP_NEON(X) X(scalar, true)
 
 #define FP_DECLARE(isa, supported)           \
   namespace isa {                            \

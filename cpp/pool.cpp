@@ -1,6 +1,7 @@
 #include "pool.h"
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -21,6 +22,15 @@ namespace {
 constexpr int kWorkerSpin = 2000;
 constexpr int kCallerSpin = 200;
 
+using Clock = std::chrono::steady_clock;
+using Duration = Clock::duration;
+
+// A helper that lost its CPU to another program in the middle of a tile keeps the caller waiting for a
+// whole time slice, milliseconds. The loss tells that the machine is busy: for kRest times as long,
+// the caller works alone, so that waiting costs at most about a tenth of the time.
+constexpr int kRest = 10;
+constexpr Duration kWorthNoting = std::chrono::microseconds(200);
+
 struct Job {
   int64_t tiles;
   TileFn fn;
@@ -40,10 +50,12 @@ class Pool {
   // False where another caller has the pool.
   bool run(Job& job, int helpers) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock()) return false;
+    if (!turn.owns_lock() || resting()) return false;
     open(job, helpers);
+    const Clock::time_point start = Clock::now();
     job.work();
-    close();
+    const Clock::time_point end = Clock::now();
+    if (!close()) note_wait(Clock::now() - end, (end - start) * (helpers + 1) / job.tiles);
     return true;
   }
 
@@ -59,18 +71,32 @@ class Pool {
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
   }
 
-  // After this no worker enters the job, and those inside have left it.
-  void close() {
+  bool resting() {
+    if (rest_until_ == Clock::time_point()) return false;
+    if (Clock::now() < rest_until_) return true;
+    rest_until_ = Clock::time_point();
+    return false;
+  }
+
+  // Waiting up to about the time of a tile is the usual end of a job.
+  void note_wait(Duration waited, Duration tile) {
+    const Duration lost = waited - 2 * tile;
+    if (lost > kWorthNoting) rest_until_ = Clock::now() + kRest * lost;
+  }
+
+  // After this no worker enters the job, and those inside have left it. False where that took long.
+  bool close() {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       job_ = nullptr;
     }
     for (int i = 0; i < kCallerSpin; ++i) {
-      if (inside_.load(std::memory_order_acquire) == 0) return;
+      if (inside_.load(std::memory_order_acquire) == 0) return true;
       cpu_pause();
     }
     std::unique_lock<std::mutex> lock(mutex_);
     left_.wait(lock, [this] { return inside_.load(std::memory_order_acquire) == 0; });
+    return false;
   }
 
   bool start_worker() {
@@ -114,7 +140,8 @@ class Pool {
     if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_one();
   }
 
-  std::mutex turn_;  // held by the caller whose job runs
+  std::mutex turn_;               // held by the caller whose job runs
+  Clock::time_point rest_until_;  // under turn_: until then callers work alone
   std::mutex mutex_;
   std::condition_variable wake_, left_;
   std::atomic<uint64_t> posted_{0};

@@ -40,6 +40,14 @@ class FloatBuffer {
     if (align_ == kHugePage) (void)madvise(data_, bytes, MADV_HUGEPAGE);  // only a wish
 #endif
   }
+  // The contents are not needed any more: under pressure the system may take the pages, one by one,
+  // and gives fresh ones where they are written again.
+  void pages_may_go() {
+#if defined(MADV_FREE)
+    const size_t bytes = static_cast<size_t>(capacity_) * sizeof(float) / kHugePage * kHugePage;
+    if (align_ == kHugePage) (void)madvise(data_, bytes, MADV_FREE);
+#endif
+  }
   void release() {
     if (data_) ::operator delete(data_, std::align_val_t{align_});
     data_ = nullptr;

@@ -39,6 +39,12 @@ def objects(target: str) -> list[Path]:
     return sorted((folder / "CMakeFiles" / f"{target}.dir").rglob("*.o"))
 
 
+def in_tree(isa: str) -> bool:
+    """Whether the build tree has kernels for that instruction set."""
+    folder = build_folder()
+    return folder is not None and (folder / "CMakeFiles" / f"kernels_{isa}.dir").is_dir()
+
+
 def symbols(path: Path) -> list[tuple[str, str]]:
     """(nm's type letter, demangled name) of each symbol."""
     text = subprocess.run(["nm", "-C", path], check=True, capture_output=True, text=True).stdout

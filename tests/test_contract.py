@@ -8,6 +8,7 @@ import ctypes
 import mmap
 import platform
 import sys
+from contextlib import contextmanager
 from fractions import Fraction
 
 import numpy as np
@@ -105,38 +106,51 @@ def control_word():
     access(before)
 
 
-# Flush-to-zero with denormals-are-zero, and rounding toward zero, down, up.
-@pytest.mark.parametrize("flags", [0x8040, 0x6000, 0x2000, 0x4000, 0xE040])
-def test_control_word_of_the_caller_changes_nothing(isa, control_word, flags):
-    calls = [
-        ("linear", (make("csr/x", (3, 70), "subnormal"), make("csr/w", (17, 70)))),
-        ("conv1d", (make("csr/x", (1, 3, 70), "subnormal"), make("csr/w", (9, 3, 5)))),
-        ("exp", (make("csr/e", (500,), "span") * np.float32(6.5),)),
-        ("silu", (make("csr/e", (500,), "span") * np.float32(6.5),)),
-        ("softmax", (make("csr/e", (5, 99), "span") * np.float32(6.5),)),
-        ("leaky_relu", (make("csr/s", (99,), "subnormal"),)),
-        ("group_norm", (make("csr/g", (2, 4, 33), "subnormal"), 2)),
-        ("normalize", (make("csr/r", (3, 99)), 3.0, 1)),
-        ("avg_pool2d", (make("csr/p", (3, 9, 40), "subnormal"), 3)),
-        ("swiglu", (make("csr/s", (99,), "subnormal"), make("csr/u", (99,), "span"))),
-        ("mish", (make("csr/e", (500,), "span") * np.float32(6.5),)),
-        ("softplus", (make("csr/e", (500,), "span") * np.float32(6.5), 0.7)),
-        ("log_softmax", (make("csr/e", (5, 99), "span") * np.float32(6.5),)),
-        ("rms_norm", (make("csr/r", (3, 99)), 99)),
-    ]
-
-    def run():
-        results = []
-        for name, values in calls:
-            arguments = dict(zip(OPS[name].parameters, values, strict=False))
-            results += OPS[name].run(arguments)
-        return results
-
-    want, usual = run(), control_word()
+@contextmanager
+def host_flags(control_word, flags):
+    """The flags are set inside the block, and must still be so at its end."""
+    usual = control_word()
     control_word((usual & ~0xE040) | flags)
     try:
-        got, after = run(), control_word()
+        yield
+        after = control_word()
     finally:
         control_word(usual)
     assert after & 0xE040 == flags, "the caller's control word was not put back"
-    assert_same_results(got, want, f"MXCSR flags {flags:#x}")
+
+
+# Flush-to-zero with denormals-are-zero, and rounding toward zero, down, up.
+FLAGS = [0x8040, 0x6000, 0x2000, 0x4000, 0xE040]
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+@pytest.mark.parametrize("name", OPS)
+def test_control_word_of_the_caller_changes_nothing(isa, control_word, flags, name):
+    for arguments in sample(name, 12):
+        want = OPS[name].run(arguments)
+        with host_flags(control_word, flags):
+            got = OPS[name].run(arguments)
+        assert_same_results(got, want, f"MXCSR flags {flags:#x}: {name}({describe(arguments)})")
+
+
+@pytest.mark.parametrize("flags", FLAGS)
+def test_control_word_changes_between_calls(isa, control_word, flags, restore_threads):
+    """Weights packed before and after the host program sets it, threads started before it."""
+    x, w = make("csr/x", (150, 70), "subnormal"), make("csr/w", (170, 70))
+    signal, kernel = make("csr/c", (4, 9, 700), "subnormal"), make("csr/k", (16, 9, 5))
+    big = make("csr/e", (1 << 18,), "span") * np.float32(6.5)
+
+    def pack():
+        return _core.PackedLinear(w, None), _core.PackedConv1d(kernel, None)
+
+    def run(linear, conv):
+        return [linear(x, "silu"), conv(signal), _core.exp(big, None), _core.softmax(x, 0, None)]
+
+    before = pack()
+    want = run(*before)
+    for threads in (1, 4):
+        _core.set_num_threads(threads)
+        with host_flags(control_word, flags):
+            assert_same_results(run(*before), want, "packed before")
+            after = pack()
+        assert_same_results(run(*after), want, "packed while it was set")

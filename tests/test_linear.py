@@ -80,6 +80,21 @@ def test_infinity_and_nan_stay_in_their_row(isa):
     assert_same_bytes(y[keep], clean[keep])
 
 
+@pytest.mark.parametrize("m", [1, 4, 7, 8, 9, 16, 17])
+@pytest.mark.parametrize(
+    ("n", "k"), [(33, 15), (48, 16), (40, 129), (100, 300), (64, 1024), (49, 2048)]
+)
+def test_raw_weights_give_the_bytes_of_packed_ones(isa, m, n, k):
+    """Few rows take a raw weight through registers, from a copy where its rows share cache sets."""
+    x, w, b = make("raw/x", (m, k)), make("raw/w", (n, k)), make("raw/b", (n,))
+    residual = make("raw/r", (m, n))
+    packed = _core.PackedLinear(w, b)
+    assert_same_bytes(linear(x, w, b), packed(x))
+    assert_same_bytes(
+        linear(x, w, b, "gelu", residual=residual), packed(x, "gelu", residual=residual)
+    )
+
+
 @pytest.mark.parametrize(("n", "k"), [(1, 70), (4, 64), (3, 20), (16, 9), (32, 33), (97, 130)])
 def test_packed_gives_weight_and_bias_back(isa, n, k):
     w, b = make("pack/w", (n, k), "bits"), make("pack/b", (n,), "bits")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from _arrays import assert_same_bytes
 from forwardpass import nn
 
 X = np.linspace(-2, 2, 12, dtype=np.float32).reshape(3, 4)
@@ -251,3 +252,39 @@ def test_repr_nests_as_in_torch():
 
     assert repr(Talkative()) == "Talkative(\n  one\n  two\n)"
     assert repr(Talkative(nn.ReLU())) == "Talkative(\n  one\n  two\n  (0): ReLU()\n)"
+
+
+def test_a_call_goes_through_whatever_stands_before_the_pack():
+    """A packed layer calls its pack directly only while nothing else is asked for."""
+
+    class Doubles:
+        def forward(self, input):
+            return 2 * nn.Linear.forward(self, input)
+
+    class Mixed(Doubles, nn.Linear):
+        pass
+
+    class Own(nn.Linear):
+        def forward(self, input):
+            return 2 * super().forward(input)
+
+    x = np.ones((1, 3), np.float32)
+    plain = nn.Linear(3, 2)
+    y = plain(x)
+    assert_same_bytes(plain(x), y)
+    for twice in (Mixed(3, 2), Own(3, 2)):
+        twice.load_state_dict(plain.state_dict())
+        for _ in range(3):
+            assert_same_bytes(twice(x), 2 * y)
+    plain.forward = lambda input: 3 * y
+    assert_same_bytes(plain(x), 3 * y)
+    del plain.forward
+    assert_same_bytes(plain(x), y)
+    handle = plain.register_forward_hook(lambda module, args, output: 4 * output)
+    for _ in range(3):
+        assert_same_bytes(plain(x), 4 * y)
+    handle.remove()
+    for _ in range(3):
+        assert_same_bytes(plain(x), y)
+    plain.weight = np.zeros((2, 3), np.float32)
+    assert_same_bytes(plain(x), plain.bias[None])

@@ -4,6 +4,8 @@
 #include <cstring>
 #include <thread>
 
+#include "large_blocks.h"
+
 namespace forwardpass {
 namespace {
 
@@ -71,6 +73,17 @@ bool overlap(const void* a, py::ssize_t n, const void* b, py::ssize_t m) {
   return pa < pb + static_cast<uintptr_t>(m) && pb < pa + static_cast<uintptr_t>(n);
 }
 
+// An array over a block of large_blocks.h, which its base, a capsule, gives back at the end.
+py::array new_large_array(const py::ssize_t* dims, int ndim, py::ssize_t count) {
+  LargeBlock block = take_large_block(count);
+  float* data = block->data();
+  const py::capsule base(block.get(), [](void* memory) {
+    keep_large_block(LargeBlock(static_cast<FloatBuffer*>(memory)));
+  });
+  (void)block.release();  // the capsule's from here on
+  return py::array_t<float>(Shape(dims, dims + ndim), data, base);
+}
+
 }  // namespace
 
 std::string shape_text(const py::ssize_t* dims, int ndim) {
@@ -102,7 +115,8 @@ py::ssize_t product(const py::ssize_t* dims, int ndim) {
 }
 
 py::array new_array(const py::ssize_t* dims, int ndim) {
-  product(dims, ndim);
+  const py::ssize_t count = product(dims, ndim);
+  if (count > kLargeFloats) return new_large_array(dims, ndim, count);
   Py_INCREF(float32_descr());
   PyObject* array =
       api().PyArray_NewFromDescr_(api().PyArray_Type_, float32_descr(), ndim,

@@ -118,6 +118,9 @@ py::array over_dimension_op(OverDimension run, py::handle input, py::handle dim,
   return output.finish();
 }
 
+// Contiguous and on the boundary of its elements: a copy where the array is not.
+constexpr int kAlignedRows = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+
 // Indices as one of the three types that embedding() takes; TypeError for anything not an integer.
 py::array integer_array(py::handle indices) {
   const Where where{"embedding", "input"};
@@ -137,10 +140,10 @@ py::array integer_array(py::handle indices) {
                           "; cast it with input.astype(np.int64)");
   }
   if (array.dtype().itemsize() == 8) {
-    if (kind == 'i') return py::array_t<int64_t, py::array::c_style>(array);
-    return py::array_t<uint64_t, py::array::c_style>(array);
+    if (kind == 'i') return py::array_t<int64_t, kAlignedRows>(array);
+    return py::array_t<uint64_t, kAlignedRows>(array);
   }
-  return py::array_t<int64_t, py::array::c_style | py::array::forcecast>(array);
+  return py::array_t<int64_t, kAlignedRows | py::array::forcecast>(array);
 }
 
 py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
@@ -158,14 +161,15 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
   output.avoid_memory(index.data(), index.nbytes());
   float* y = output.data();
   const py::ssize_t count = index.size();
+  const bool is_signed = index.dtype().kind() == 'i';  // here, where we hold the GIL
   int64_t bad = -1;
   {
     const ReleaseGil release(static_cast<double>(count) * static_cast<double>(table.dim(1)),
                              kWorthReleasing);
-    bad = index.dtype().kind() == 'i' ? embedding(static_cast<const int64_t*>(index.data()), count,
-                                                  table.data(), table.dim(0), table.dim(1), y)
-                                      : embedding(static_cast<const uint64_t*>(index.data()), count,
-                                                  table.data(), table.dim(0), table.dim(1), y);
+    bad = is_signed ? embedding(static_cast<const int64_t*>(index.data()), count, table.data(),
+                                table.dim(0), table.dim(1), y)
+                    : embedding(static_cast<const uint64_t*>(index.data()), count, table.data(),
+                                table.dim(0), table.dim(1), y);
   }
   if (bad >= 0) {
     const py::object value = index.attr("flat")[py::int_(bad)];

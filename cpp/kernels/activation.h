@@ -52,8 +52,9 @@ FP_INLINE f32x16 softplus(f32x16 x, f32x16 beta, f32x16 threshold) {
   return select(gt(z, threshold), x, y);
 }
 
-// Vectors at a time: four hide the latency of a polynomial's chain of fma.
-constexpr int kMapVectors = kNativeLanes == 1 ? 1 : 4;
+// Vectors at a time: four hide the latency of a polynomial's chain of fma; two where a vector is
+// itself four registers.
+constexpr int kMapVectors = kNativeLanes == 1 ? 1 : kNativeLanes == 4 ? 2 : 4;
 
 // y[i] = f(x[i])
 template <class F>

@@ -22,7 +22,7 @@ constexpr int64_t kConvMR = FP_CONV_MR;
 // Vectors of time per register tile, so that MR * NV accumulators fill the registers.
 constexpr int conv_vectors(int mr) {
   if (kConvMR == 8) return mr <= 2 ? 8 : mr <= 4 ? 6 : mr <= 6 ? 4 : 3;  // 32 registers of 16
-  if (kConvMR == 6) return mr == 1 ? 4 : mr == 2 ? 2 : 1;                // 16 registers of 8
+  if (kConvMR >= 5) return mr == 1 ? 4 : mr == 2 ? 2 : 1;  // 16 registers of 8, 32 of 4
   return 1;
 }
 

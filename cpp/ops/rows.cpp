@@ -5,6 +5,7 @@
 #include "../dispatch.h"
 #include "../fpenv.h"
 #include "../ops.h"
+#include "../simd/compiler.h"
 #include "pieces.h"
 
 namespace forwardpass {
@@ -50,6 +51,15 @@ void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float*
   });
 }
 
+namespace {
+
+// Asks for a row that is read next, so that it is on its way while this one is copied.
+void fetch_row(const float* row, int64_t width) {
+  for (int64_t i = 0; i < width; i += 16) FP_PREFETCH_L1(row + i);
+}
+
+}  // namespace
+
 template <class Index>
 int64_t embedding(const Index* index, int64_t count, const float* table, int64_t rows,
                   int64_t width, float* y) {
@@ -66,6 +76,9 @@ int64_t embedding(const Index* index, int64_t count, const float* table, int64_t
   in_pieces(count, kPiece / width + 1, threads_for(count * width, kGrain),
             [&](int64_t first, int64_t n) {
               for (int64_t i = first; i < first + n; ++i) {
+                if (i + 1 < first + n && inside(index[i + 1])) {
+                  fetch_row(table + static_cast<int64_t>(index[i + 1]) * width, width);
+                }
                 const Index row = index[i];  // read once: another thread may write the indices
                 if (inside(row)) {
                   std::memcpy(y + i * width, table + static_cast<int64_t>(row) * width, bytes);

@@ -31,6 +31,7 @@ FP_INLINE void store(float* p, f32x16 a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);
 }
+FP_INLINE f32x16 in_register(f32x16 a) { return a; }
 // All-ones in the first n of eight lanes, any n.
 FP_INLINE __m256i first8(int64_t n) {
   const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
@@ -165,44 +166,29 @@ FP_INLINE f32x16 int_to_float(f32x16 a) {
   return {_mm256_cvtepi32_ps(int_lo(a)), _mm256_cvtepi32_ps(int_hi(a))};
 }
 
-// One 8 x 8 block in three rounds of shuffles: pairs, quads, 128-bit halves.
-FP_INLINE void transpose8(__m256 (&v)[8]) {
-  __m256 a[8], b[8];
-  FP_UNROLL
-  for (int i = 0; i < 8; i += 2) {
-    a[i] = _mm256_unpacklo_ps(v[i], v[i + 1]);
-    a[i + 1] = _mm256_unpackhi_ps(v[i], v[i + 1]);
-  }
+// Eight rows of four columns: rows r and r + 4 come into one register with the load, and pairs and
+// quads within 128 bits are left to shuffle.
+FP_INLINE __m256 two_rows(const float* p, int64_t ld) {
+  return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * ld), 1);
+}
+FP_INLINE void transpose_quads(const float* p, int64_t ld, __m256 (&q)[4]) {
+  const __m256 a = two_rows(p, ld), b = two_rows(p + ld, ld);
+  const __m256 c = two_rows(p + 2 * ld, ld), d = two_rows(p + 3 * ld, ld);
+  const __m256 ab0 = _mm256_unpacklo_ps(a, b), ab2 = _mm256_unpackhi_ps(a, b);
+  const __m256 cd0 = _mm256_unpacklo_ps(c, d), cd2 = _mm256_unpackhi_ps(c, d);
+  q[0] = _mm256_shuffle_ps(ab0, cd0, 0x44);
+  q[1] = _mm256_shuffle_ps(ab0, cd0, 0xee);
+  q[2] = _mm256_shuffle_ps(ab2, cd2, 0x44);
+  q[3] = _mm256_shuffle_ps(ab2, cd2, 0xee);
+}
+FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   FP_UNROLL
   for (int i = 0; i < 8; i += 4) {
+    __m256 lo[4], hi[4];
+    transpose_quads(p + i, ld, lo);
+    transpose_quads(p + i + 8 * ld, ld, hi);
     FP_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      b[i + 2 * j] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
-      b[i + 2 * j + 1] = _mm256_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
-    }
-  }
-  FP_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    v[j] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x20);
-    v[j + 4] = _mm256_permute2f128_ps(b[j], b[j + 4], 0x31);
-  }
-}
-// 16 x 16 as four blocks; the two off the diagonal trade places.
-FP_INLINE void transpose(f32x16 (&v)[16]) {
-  __m256 block[4][8];  // rows 0-7 low, rows 0-7 high, rows 8-15 low, rows 8-15 high
-  FP_UNROLL
-  for (int i = 0; i < 8; ++i) {
-    block[0][i] = v[i].lo;
-    block[1][i] = v[i].hi;
-    block[2][i] = v[i + 8].lo;
-    block[3][i] = v[i + 8].hi;
-  }
-  FP_UNROLL
-  for (int i = 0; i < 4; ++i) transpose8(block[i]);
-  FP_UNROLL
-  for (int i = 0; i < 8; ++i) {
-    v[i] = {block[0][i], block[2][i]};
-    v[i + 8] = {block[1][i], block[3][i]};
+    for (int j = 0; j < 4; ++j) v[i + j] = {lo[j], hi[j]};
   }
 }
 

@@ -23,6 +23,13 @@ FP_INLINE f32x16 zero() { return {_mm512_setzero_ps()}; }
 FP_INLINE f32x16 set1(float s) { return {_mm512_set1_ps(s)}; }
 FP_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 FP_INLINE void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+// A vector that the compiler must hold in a register, not read again from memory for each use.
+FP_INLINE f32x16 in_register(f32x16 a) {
+#if defined(__GNUC__) || defined(__clang__)
+  __asm__("" : "+v"(a.v));
+#endif
+  return a;
+}
 FP_INLINE mask16 first(int64_t n) { return static_cast<mask16>((1u << n) - 1u); }
 FP_INLINE f32x16 load_n(const float* p, int64_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
 FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
@@ -83,34 +90,31 @@ FP_INLINE f32x16 bits_sll(f32x16 a) {
 }
 FP_INLINE f32x16 int_to_float(f32x16 a) { return {_mm512_cvtepi32_ps(as_int(a))}; }
 
-// 16 x 16 in four rounds of shuffles: pairs, quads, then 128-bit pieces twice.
-FP_INLINE void transpose(f32x16 (&v)[16]) {
-  __m512 a[16], b[16];
+// Half of each row comes with the load (rows r and r + 4 in one register), so three rounds of shuffles
+// are left instead of four: pairs and quads within 128 bits, then 128-bit pieces.
+FP_INLINE __m512 two_rows(const float* p, int64_t ld) {
+  const __m512 a = _mm512_castps256_ps512(_mm256_loadu_ps(p));
+  return _mm512_insertf32x8(a, _mm256_loadu_ps(p + 4 * ld), 1);
+}
+// Of eight rows, columns 0-7: q[i] = [rows 0-3 of column i, of column i + 4, then rows 4-7 of both].
+FP_INLINE void transpose_quads(const float* p, int64_t ld, __m512 (&q)[4]) {
+  const __m512 a = two_rows(p, ld), b = two_rows(p + ld, ld);
+  const __m512 c = two_rows(p + 2 * ld, ld), d = two_rows(p + 3 * ld, ld);
+  const __m512 ab0 = _mm512_unpacklo_ps(a, b), ab2 = _mm512_unpackhi_ps(a, b);
+  const __m512 cd0 = _mm512_unpacklo_ps(c, d), cd2 = _mm512_unpackhi_ps(c, d);
+  q[0] = _mm512_shuffle_ps(ab0, cd0, 0x44);
+  q[1] = _mm512_shuffle_ps(ab0, cd0, 0xee);
+  q[2] = _mm512_shuffle_ps(ab2, cd2, 0x44);
+  q[3] = _mm512_shuffle_ps(ab2, cd2, 0xee);
+}
+FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
+  __m512 top[4], bottom[4];
+  transpose_quads(p, ld, top);
+  transpose_quads(p + 8 * ld, ld, bottom);
   FP_UNROLL
-  for (int i = 0; i < 16; i += 2) {
-    a[i] = _mm512_unpacklo_ps(v[i].v, v[i + 1].v);
-    a[i + 1] = _mm512_unpackhi_ps(v[i].v, v[i + 1].v);
-  }
-  FP_UNROLL
-  for (int i = 0; i < 16; i += 4) {
-    FP_UNROLL
-    for (int j = 0; j < 2; ++j) {
-      b[i + 2 * j] = _mm512_shuffle_ps(a[i + j], a[i + j + 2], 0x44);
-      b[i + 2 * j + 1] = _mm512_shuffle_ps(a[i + j], a[i + j + 2], 0xee);
-    }
-  }
-  FP_UNROLL
-  for (int i = 0; i < 16; i += 8) {
-    FP_UNROLL
-    for (int j = 0; j < 4; ++j) {
-      a[i + j] = _mm512_shuffle_f32x4(b[i + j], b[i + j + 4], 0x88);
-      a[i + j + 4] = _mm512_shuffle_f32x4(b[i + j], b[i + j + 4], 0xdd);
-    }
-  }
-  FP_UNROLL
-  for (int j = 0; j < 8; ++j) {
-    v[j].v = _mm512_shuffle_f32x4(a[j], a[j + 8], 0x88);
-    v[j + 8].v = _mm512_shuffle_f32x4(a[j], a[j + 8], 0xdd);
+  for (int i = 0; i < 4; ++i) {
+    v[i].v = _mm512_shuffle_f32x4(top[i], bottom[i], 0x88);
+    v[i + 4].v = _mm512_shuffle_f32x4(top[i], bottom[i], 0xdd);
   }
 }
 

@@ -10,6 +10,8 @@
 #define FP_NOINLINE __attribute__((noinline))
 #define FP_INLINE_LAMBDA __attribute__((always_inline))
 #define FP_RESTRICT __restrict__
+#define FP_PREFETCH_L1(p) __builtin_prefetch(p, 0, 3)
+#define FP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 #define FP_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define FP_UNROLL FP_PRAGMA(clang loop unroll(full))
@@ -21,11 +23,15 @@
 #define FP_NOINLINE __declspec(noinline)
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT __restrict
+#define FP_PREFETCH_L1(p) ((void)(p))
+#define FP_PREFETCH_L2(p) ((void)(p))
 #define FP_UNROLL
 #else
 #define FP_INLINE inline
 #define FP_NOINLINE
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT
+#define FP_PREFETCH_L1(p) ((void)(p))
+#define FP_PREFETCH_L2(p) ((void)(p))
 #define FP_UNROLL
 #endif

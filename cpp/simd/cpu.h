@@ -18,7 +18,8 @@ namespace forwardpass {
 struct CpuFeatures {
   bool avx2 = false;  // AVX2 + FMA, and the system saves ymm registers
   bool avx512 =
-      false;  // AVX-512 F, DQ, BW, VL besides, and the system saves zmm and mask registers
+      false;          // AVX-512 F, DQ, BW, VL besides, and the system saves zmm and mask registers
+  bool neon = false;  // Advanced SIMD: part of every AArch64
 };
 
 #if defined(FP_X86)
@@ -62,7 +63,13 @@ inline CpuFeatures detect_cpu() {
   return found;
 }
 #else
-inline CpuFeatures detect_cpu() { return {}; }
+inline CpuFeatures detect_cpu() {
+  CpuFeatures found;
+#if defined(__aarch64__) || defined(_M_ARM64)
+  found.neon = true;
+#endif
+  return found;
+}
 #endif
 
 // For loops that wait for another thread.
@@ -83,7 +90,8 @@ inline ControlWord control_word() { return _mm_getcsr(); }
 inline void set_control_word(ControlWord word) { _mm_setcsr(word); }
 #elif defined(__aarch64__)
 using ControlWord = uint64_t;
-// FPCR: rounding (bits 22-23), FZ (24), DN (25), AH (1), FIZ (0).
+// FPCR: rounding (bits 22-23), flush to zero FZ (24), default NaN DN (25); with FEAT_AFP also
+// alternate handling AH (1) and flushed inputs FIZ (0). Round-to-nearest is 0.
 constexpr ControlWord kControlBits = 0x3c00003;
 inline ControlWord control_word() {
   ControlWord word;

@@ -30,7 +30,8 @@
 //   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
 //   reduce_max(v)        the same tree with max
 //   evens(a,b)           lanes 0, 2, .. 14 of a, then of b
-//   transpose(v)         v[16]: lane j of v[i] trades places with lane i of v[j]
+//   load_transposed(p,ld,v)   v[8]: lane j of v[i] = p[j * ld + i], so 16 rows of 8 floats
+//   in_register(v)       v, which the compiler must hold in a register (where that pays)
 //   kNativeLanes         floats in one of the machine's registers
 //   FP_LINEAR_NR, FP_LINEAR_MR, FP_CONV_MR: tile sizes (see kernels/linear.h, kernels/conv1d.h)
 //
@@ -45,6 +46,9 @@
 #elif defined(FP_TARGET_AVX2)
 #define FP_ISA avx2
 #include "avx2.h"
+#elif defined(FP_TARGET_NEON)
+#define FP_ISA neon
+#include "neon.h"
 #elif defined(FP_TARGET_SCALAR)
 #define FP_ISA scalar
 #include "scalar.h"

@@ -85,6 +85,7 @@ FP_LANE_OP void store(float* p, f32x16 a) {
     p[i] = a.v[i];
   }
 }
+FP_LANE_OP f32x16 in_register(f32x16 a) { return a; }
 FP_LANE_OP f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
 FP_LANE_OP f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
   FP_LANES(i < n ? p[i] : rest.v[i]);
@@ -151,13 +152,9 @@ FP_LANE_OP f32x16 int_to_float(f32x16 a) {
 #undef FP_LANES
 #undef FP_MASK
 
-FP_LANE_OP void transpose(f32x16 (&v)[16]) {
-  for (int i = 0; i < kLanes; ++i) {
-    for (int j = 0; j < i; ++j) {
-      const float a = v[i].v[j];
-      v[i].v[j] = v[j].v[i];
-      v[j].v[i] = a;
-    }
+FP_LANE_OP void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
+  for (int i = 0; i < 8; ++i) {
+    for (int j = 0; j < kLanes; ++j) v[i].v[j] = p[j * ld + i];
   }
 }
 

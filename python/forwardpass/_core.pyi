@@ -26,6 +26,7 @@ __all__: list[str] = [
     "elu",
     "embedding",
     "embedding_bag",
+    "empty_cache",
     "erf",
     "exp",
     "expm1",
@@ -125,6 +126,7 @@ def _adaptive_max_pool1d_indices(
 def _adaptive_max_pool2d_indices(
     input: typing.Any, output_size: typing.Any
 ) -> numpy.typing.NDArray[numpy.int64]: ...
+def _kept_bytes() -> int: ...
 def _max_pool1d_indices(
     input: typing.Any,
     kernel_size: typing.Any,
@@ -251,6 +253,11 @@ def embedding_bag(
     per_sample_weights: typing.Any = None,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def empty_cache() -> None:
+    """
+    Gives the memory kept for results of more than 32 MiB back to the system.
+    """
+
 def erf(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def exp(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def expm1(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

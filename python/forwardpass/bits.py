@@ -1,8 +1,12 @@
 """The committed table of result hashes, and how to recompute it.
 
-    python -m forwardpass.bits            compare every instruction set of this machine with it
-    python -m forwardpass.bits --write    rewrite it (only together with a CHANGELOG entry that
-                                          says why, and a higher numerics_version)
+    python -m forwardpass.bits            compare every instruction set of this machine with it, for
+                                          several numbers of threads (= forwardpass selftest)
+    python -m forwardpass.bits --seeds 5  compare the instruction sets with each other, element by
+                                          element, on five times as many arrays
+    python -m forwardpass.bits --calls    write the cases as text, for cpp/tools/bits.cpp
+    python -m forwardpass.bits --write    rewrite the table (only together with a CHANGELOG entry
+                                          that says why, and a higher numerics_version)
 
 The cases are those of ``forwardpass.reference.OPS``; their arrays come from a fixed integer
 generator (``reference/arrays.py``), so another language can make the same ones. The digest of a
@@ -24,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from .reference import OPS, Op
+from .reference.arrays import salted
 from .reference.bounds import F32
 from .reference.cases import Case
 
@@ -91,21 +96,59 @@ def write() -> None:
     TABLE.write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
 
 
-def main(arguments: list[str]) -> int:
+def compare(op: Op, arguments: dict[str, Any]) -> tuple[int, int]:
+    """(outputs, differing bytes) of one call: every instruction set against the best one."""
     from forwardpass import available_isas
 
+    best, *others = available_isas()
+    with using(best):
+        want = b"".join(map(canonical, op.run(arguments)))
+    count = different = 0
+    for isa in others:
+        with using(isa):
+            found = op.run(arguments)
+        got = b"".join(map(canonical, found))
+        count += sum(result.size for result in found)
+        if got != want:
+            a, b = np.frombuffer(got, np.uint8), np.frombuffer(want, np.uint8)
+            different += int((a != b).sum()) if a.size == b.size else max(a.size, b.size)
+    return count, different
+
+
+def compare_isas(seeds: int) -> int:
+    """`--seeds`: as compare, over all cases, the first time with the table's arrays."""
+    from forwardpass import available_isas
+
+    count = different = 0
+    for seed in range(seeds):
+        with salted(f"#{seed}" if seed else ""):
+            for op in OPS.values():
+                for case in op.cases():
+                    for arguments in case.calls():
+                        outputs, bytes_ = compare(op, arguments)
+                        count += outputs
+                        different += bytes_
+    print(f"{' = '.join(available_isas())}: {count:,} outputs compared, {different} bytes differ")
+    return int(different > 0)
+
+
+def main(arguments: list[str]) -> int:
+    if not arguments:
+        from forwardpass import selftest
+
+        return selftest.run()
     if arguments == ["--write"]:
         write()
         return 0
-    if arguments:
-        print(__doc__, file=sys.stderr)
-        return 2
-    status = 0
-    for isa in available_isas():
-        wrong = differing(isa)
-        print(f"{isa}: " + (f"differs in {', '.join(wrong)}" if wrong else "the committed bits"))
-        status |= bool(wrong)
-    return status
+    if arguments == ["--calls"]:
+        from .reference import calls
+
+        sys.stdout.writelines(line + "\n" for line in calls.text())
+        return 0
+    if arguments[0] == "--seeds" and len(arguments) == 2 and arguments[1].isdecimal():
+        return compare_isas(int(arguments[1]))
+    print(__doc__, file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

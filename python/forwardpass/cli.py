@@ -1,4 +1,6 @@
-"""The command line: `forwardpass demo`, info, inspect, summary. Nothing else imports this file.
+"""The command line: `forwardpass demo`, info, selftest, inspect, summary.
+
+Nothing else imports this file.
 
 A command is a function from parsed options to an exit status, registered in _parser(); it imports
 what it needs itself, so that `forwardpass --help` stays quick.
@@ -67,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
 
+    selftest = commands.add_parser("selftest", help="are the results here those of all machines?")
+    selftest.set_defaults(run=_selftest)
+
     inspect = commands.add_parser("inspect", help="the tensors of a weight file")
     inspect.add_argument("file", metavar="FILE", help=".safetensors, its index.json, or a folder")
     inspect.set_defaults(run=_inspect)
@@ -96,6 +101,12 @@ def _info(options: argparse.Namespace) -> int:
     from forwardpass import info
 
     return info.run(as_json=options.json)
+
+
+def _selftest(options: argparse.Namespace) -> int:
+    from forwardpass import selftest
+
+    return selftest.run()
 
 
 def _inspect(options: argparse.Namespace) -> int:

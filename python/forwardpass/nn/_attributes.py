@@ -31,6 +31,8 @@ class Attributes:
 
     # What forward made from the parameters for its kernel; None until the first call.
     _pack: Any = None
+    # What a call of the layer comes down to, where that is one call of the pack: see PackedLayer.
+    _quick: Any = None
     # Plain attributes that the pack or a fusion plan was made from.
     _structural: ClassVar[frozenset[str]] = frozenset({"forward", "__class__"})
     # Keys that a checkpoint may lack.
@@ -41,6 +43,7 @@ class Attributes:
         "_forward_pre_hooks",
         "_hooked",
         "_pack",
+        "_quick",
     )
 
     def __init__(self) -> None:
@@ -118,7 +121,9 @@ class Attributes:
 
     def _changed(self) -> None:
         """A value that the pack was made from is another one now."""
-        self.__dict__["_pack"] = None
+        with LOCK:  # else a call in another thread might note the old pack's call in between
+            self.__dict__["_pack"] = None
+            self.__dict__["_quick"] = None
 
     def _stale_state(self, prefix: str, state: Any) -> tuple[list[str], str]:
         """Keys of an old checkpoint that a load refuses, and the text that says why."""

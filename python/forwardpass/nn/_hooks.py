@@ -65,6 +65,7 @@ def refresh(module: Module) -> None:
     """Note on the module whether calls must look at its hooks, and that fusion plans are old."""
     with LOCK:  # two threads may add and remove hooks at once
         module.__dict__["_hooked"] = bool(module._forward_hooks or module._forward_pre_hooks)
+        module.__dict__["_quick"] = None
     touch()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from . import _hooks
 from .module import Module
@@ -40,11 +40,17 @@ class Layer(Module):
         found = attributes["_parameters"].get(name)
         return (attributes.get(name) if found is None else found) is not None
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    _pack_forward: ClassVar[Any] = None
+
+    def __init_subclass__(cls, calls_pack: bool = False, **kwargs: Any) -> None:
+        """`calls_pack`: forward(input) is pack(input) and nothing else."""
         super().__init_subclass__(**kwargs)
         own = cls.__dict__
-        if "forward" in own and "__call__" not in own and not _takes_input_only(own["forward"]):
-            cls.__call__ = Module.__call__  # type: ignore[method-assign]
+        if calls_pack:
+            cls._pack_forward = own["forward"]
+        elif "forward" in own and "__call__" not in own:
+            plain = _takes_input_only(own["forward"])
+            cls.__call__ = Layer.__call__ if plain else Module.__call__  # type: ignore[method-assign]
 
 
 class PackedLayer(Layer):
@@ -54,7 +60,21 @@ class PackedLayer(Layer):
     a new layer pack it once. Afterwards the parameter forgets its array and unpacks on demand,
     unless the array is mapped from a file or the parameter has another owner too. Assigning or
     loading a parameter drops the pack.
+
+    Where nothing stands between a call of the layer and its pack (no hook, no forward of another
+    class or of this instance), `_quick` holds the pack's own call: two Python frames less.
     """
+
+    def __call__(self, input: Any) -> Any:
+        quick = self._quick
+        if quick is not None:
+            return quick(input)
+        result = Layer.__call__(self, input)
+        if type(self).forward is self._pack_forward and "forward" not in self.__dict__:
+            with LOCK:
+                if self._pack is not None and not self._hooked:
+                    self.__dict__["_quick"] = self._pack.__call__
+        return result
 
     def _build_pack(self) -> Any:
         """The packed form: called with an input, and weight() gives the weight back."""

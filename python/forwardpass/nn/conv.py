@@ -18,7 +18,7 @@ _PADDINGS = ("same", "valid")
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
-class Conv1d(PackedLayer):
+class Conv1d(PackedLayer, calls_pack=True):
     """Cross-correlation over the last dimension: (B, C, L) or (C, L) to (B, O, L') or (O, L').
 
     L' = (L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1; padding also takes "same"

@@ -26,7 +26,7 @@ class Identity(Layer):
         return input
 
 
-class Linear(PackedLayer):
+class Linear(PackedLayer, calls_pack=True):
     """input @ weight.T + bias: (*, in_features) to (*, out_features).
 
     weight (out_features, in_features) and bias (out_features,) start as

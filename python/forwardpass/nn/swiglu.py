@@ -163,6 +163,7 @@ def _stack(gate: Linear, up: Linear) -> _Stacked:
     pack = _core.PackedLinear(weight, bias)
     halves = _Half(pack, slice(0, rows)), _Half(pack, slice(rows, 2 * rows))
     for child, half in zip((gate, up), halves, strict=True):
+        child._changed()  # drops what was made from the pack before
         child.__dict__["_pack"] = half
         child.get_parameter("weight")._release(half.weight)
     return _Stacked(pack, *halves)

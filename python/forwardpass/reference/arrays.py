@@ -24,7 +24,10 @@ The kinds (all results exact, no rounding on the way; h = z >> 40, a 24-bit inte
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -121,12 +124,75 @@ def _values(kind: str, seed: int, count: int) -> F32:
     raise ValueError(f"unknown kind of values {kind!r}")
 
 
+@dataclass(frozen=True)
+class Made:
+    """How an array came about: what make (or make_indices) was given."""
+
+    array: npt.NDArray[Any]
+    kind: str  # of values; for indices, their bound
+    name: str
+
+    def matches(self, array: npt.NDArray[Any]) -> bool:
+        """Whether array is this one, reshaped perhaps, and its elements are as they were made."""
+        mine = self.array
+        if array.dtype != mine.dtype or array.size != mine.size or not array.flags.c_contiguous:
+            return False
+        if array.size and array.ctypes.data != mine.ctypes.data:
+            return False
+        again: npt.NDArray[Any] = (
+            _values(self.kind, seed_of(self.name), array.size)
+            if array.dtype == np.float32
+            else _indices(seed_of(self.name), array.size, int(self.kind))
+        )
+        return array.tobytes() == again.tobytes()
+
+
+_made: list[Made] | None = None
+_salt = ""
+
+
+@contextmanager
+def recording() -> Iterator[list[Made]]:
+    """The arrays that are made inside the block, as they are made; clear the list at will."""
+    global _made
+    _made = []
+    try:
+        yield _made
+    finally:
+        _made = None
+
+
+@contextmanager
+def salted(salt: str) -> Iterator[None]:
+    """Other values for the same cases: names get this ending inside the block."""
+    global _salt
+    before, _salt = _salt, salt
+    try:
+        yield
+    finally:
+        _salt = before
+
+
+def _recorded(array: Any, kind: str, name: str) -> Any:
+    if _made is not None:
+        _made.append(Made(array, kind, name))
+    return array
+
+
+def _indices(seed: int, count: int, below: int) -> npt.NDArray[np.int64]:
+    z = uniform(seed, count) >> np.uint64(33)
+    return (z % np.uint64(below)).astype(np.int64)
+
+
 def make(name: str, shape: Sequence[int], kind: str = "unit") -> F32:
     """The float32 array of that name, shape and kind; a new C-ordered array."""
-    return _values(kind, seed_of(name), math.prod(shape)).reshape(shape)
+    name += _salt
+    array = _values(kind, seed_of(name), math.prod(shape)).reshape(shape)
+    return cast(F32, _recorded(array, kind, name))
 
 
 def make_indices(name: str, shape: Sequence[int], below: int) -> npt.NDArray[np.int64]:
     """Integers in [0, below): z >> 33 modulo below."""
-    z = uniform(seed_of(name), math.prod(shape)) >> np.uint64(33)
-    return (z % np.uint64(below)).astype(np.int64).reshape(shape)
+    name += _salt
+    array = _indices(seed_of(name), math.prod(shape), below).reshape(shape)
+    return cast("npt.NDArray[np.int64]", _recorded(array, str(below), name))
