@@ -26,6 +26,7 @@ ROW_OPS = (
     "softmax",
     "log_softmax",
     "group_norm",
+    "batch_norm",
 )
 
 
