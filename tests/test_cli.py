@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -178,3 +179,35 @@ def test_blocks_wrap_to_the_width():
     assert _terminal.beside(blocks, 80) == "  ab  ab  ab\n  c   c   c"
     assert _terminal.beside(blocks, 9) == "  ab  ab\n  c   c\n\n  ab\n  c"
     assert _terminal.beside([], 80) == ""
+
+
+def test_bench_checks_and_times_every_case(capsys, monkeypatch):
+    from forwardpass import bench
+
+    monkeypatch.setitem(sys.modules, "torch", None)  # as where it is not installed
+    assert cli.main(["bench", "--seconds", "0.01"]) == 0
+    text = capsys.readouterr().out
+    assert "torch is not installed" in text
+    for case in bench.cases():
+        assert re.search(rf"^{case.op} +{case.shape} +[\d.]+", text, re.MULTILINE)
+    assert "WRONG" not in text
+
+
+def test_bench_says_that_a_result_is_wrong(capsys, monkeypatch):
+    from forwardpass import bench
+
+    case = bench._rows("tanh", 4, 16)
+    case.arguments["input"][0, 0] = np.nan
+    monkeypatch.setattr(bench, "cases", lambda: iter([case]))
+    monkeypatch.setattr(bench, "_ours", lambda case: ("input * 0", case.arguments))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert cli.main(["bench", "--seconds", "0.01"]) == 1
+    assert "WRONG RESULT" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two"])
+def test_bench_refuses_a_bad_number_of_threads(capsys, threads):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["bench", "--threads", threads])
+    assert stop.value.code == 2
+    assert "whole number from 1 up" in capsys.readouterr().err

@@ -271,6 +271,7 @@ def test_a_call_goes_through_whatever_stands_before_the_pack():
     x = np.ones((1, 3), np.float32)
     plain = nn.Linear(3, 2)
     y = plain(x)
+    assert plain._quick is not None
     assert_same_bytes(plain(x), y)
     for twice in (Mixed(3, 2), Own(3, 2)):
         twice.load_state_dict(plain.state_dict())

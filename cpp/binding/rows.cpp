@@ -121,8 +121,19 @@ py::array over_dimension_op(OverDimension run, py::handle input, py::handle dim,
 // Contiguous and on the boundary of its elements: a copy where the array is not.
 constexpr int kAlignedRows = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
+// The usual indices, int64 and ready to read: nothing to convert, so nothing to ask of NumPy.
+bool is_plain_int64(py::handle indices) {
+  static const int int64_number = py::dtype::of<int64_t>().num();
+  if (!py::isinstance<py::array>(indices)) return false;
+  const auto array = py::reinterpret_borrow<py::array>(indices);
+  const py::dtype dtype = array.dtype();
+  return dtype.num() == int64_number && dtype.byteorder() == '=' &&
+         (array.flags() & kAlignedRows) == kAlignedRows;
+}
+
 // Indices as one of the three types that embedding() takes; TypeError for anything not an integer.
 py::array integer_array(py::handle indices) {
+  if (is_plain_int64(indices)) return py::reinterpret_borrow<py::array>(indices);
   const Where where{"embedding", "input"};
   if (!py::isinstance<py::array>(indices) && !PyLong_Check(indices.ptr()) &&
       !py::hasattr(indices, "__array__") && !py::hasattr(indices, "__dlpack__")) {

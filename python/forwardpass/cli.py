@@ -1,4 +1,4 @@
-"""The command line: `forwardpass demo`, info, selftest, inspect, summary.
+"""The command line: `forwardpass demo`, info, bench, selftest, inspect, summary.
 
 Nothing else imports this file.
 
@@ -69,6 +69,15 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="for programs")
     info.set_defaults(run=_info)
 
+    bench = commands.add_parser("bench", help="how fast is it here? about a minute")
+    bench.add_argument(
+        "--threads", type=_positive, default=1, metavar="N", help="threads of everyone (default 1)"
+    )
+    bench.add_argument(
+        "--seconds", type=float, default=45.0, metavar="S", help="timing, all in all (default 45)"
+    )
+    bench.set_defaults(run=_bench)
+
     selftest = commands.add_parser("selftest", help="are the results here those of all machines?")
     selftest.set_defaults(run=_selftest)
 
@@ -88,6 +97,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number from 1 up, got {text!r}")
+    return int(text)
+
+
 def _demo(options: argparse.Namespace) -> int:
     from forwardpass import demo
 
@@ -101,6 +116,12 @@ def _info(options: argparse.Namespace) -> int:
     from forwardpass import info
 
     return info.run(as_json=options.json)
+
+
+def _bench(options: argparse.Namespace) -> int:
+    from forwardpass import bench
+
+    return bench.run(options.threads, options.seconds)
 
 
 def _selftest(options: argparse.Namespace) -> int:

@@ -70,7 +70,7 @@ class PackedLayer(Layer):
         if quick is not None:
             return quick(input)
         result = Layer.__call__(self, input)
-        if type(self).forward is self._pack_forward and "forward" not in self.__dict__:
+        if type(self).forward is type(self)._pack_forward and "forward" not in self.__dict__:
             with LOCK:
                 if self._pack is not None and not self._hooked:
                     self.__dict__["_quick"] = self._pack.__call__
