@@ -26,9 +26,9 @@ using Clock = std::chrono::steady_clock;
 using Duration = Clock::duration;
 
 // A helper that lost its CPU to another program in the middle of a tile keeps the caller waiting for a
-// whole time slice, milliseconds. The loss tells that the machine is busy: for kRest times as long,
-// the caller works alone, so that waiting costs at most about a tenth of the time.
-constexpr int kRest = 10;
+// whole time slice, milliseconds. The loss tells that the machine is busy: for kRest times as long
+// the caller works alone.
+constexpr int kRest = 3;
 constexpr Duration kWorthNoting = std::chrono::microseconds(200);
 
 struct Job {
