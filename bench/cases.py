@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
 
 import numpy as np
 
+import planes
+from case import Arguments, Case
 from forwardpass.reference.arrays import make, make_indices
-
-Arguments = dict[str, Any]
 
 ROWS_M = (1, 2, 3, 4, 8, 16, 64, 256, 1024)
 TRANSFORMER = ((256, 1024), (384, 1536), (576, 1536), (768, 3072), (2048, 2048))
@@ -38,23 +36,6 @@ LENGTHS = {
     "16Mi": 1 << 24,
 }
 ELEMENTWISE = ("gelu", "gelu_tanh", "silu", "tanh", "sigmoid")
-
-
-@dataclass(frozen=True)
-class Case:
-    """One line of the table. ``group`` is what --op selects; ``op`` the operator behind it."""
-
-    group: str
-    shape: str
-    op: str
-    build: Callable[[], Arguments]
-    moved: float = 0.0
-    flop: float = 0.0
-    quick: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.group} {self.shape}"
 
 
 def _weight(name: str, shape: Sequence[int]) -> np.ndarray:
@@ -260,6 +241,7 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "conv1d": conv1d,
     **{op: partial(rows, op) for op in ("rms_norm", "layer_norm", "softmax")},
     **{group: partial(elementwise, group) for group in ELEMENTWISE},
+    **planes.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,
     "F.conv1d": raw_conv1d,

@@ -74,6 +74,10 @@ def output(case: Case, arguments: Arguments) -> np.ndarray:
         shape = (1, 2)
     elif case.op == "embedding":
         shape = (*a["indices"].shape, a["weight"].shape[1])
+    elif case.op in ("max_pool2d", "avg_pool2d"):
+        batch, channels, *sizes = a["input"].shape
+        span = 2 * a["padding"] - a["kernel_size"]
+        shape = (batch, channels, *((n + span) // a["stride"] + 1 for n in sizes))
     else:
         shape = a["input"].shape
     return np.zeros(shape, np.float32)

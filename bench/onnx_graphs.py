@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from cases import Arguments, Case
 from contenders import UnsupportedError, output
 
-OPSET = 20  # the first with Gelu
+OPSET = 21  # Gelu, and GroupNormalization with a weight a channel
 Node = onnx.NodeProto
 
 
@@ -107,6 +107,29 @@ def _norm(kind: str) -> Callable[[Arguments], list[Any]]:
     return make
 
 
+def _pool(kind: str, **more: int) -> Callable[[Arguments], list[Any]]:
+    def make(a: Arguments) -> list[Any]:
+        k, s, p = (a[name] for name in ("kernel_size", "stride", "padding"))
+        windows = {"kernel_shape": [k] * 2, "strides": [s] * 2, "pads": [p] * 4}
+        found: list[Any] = [(kind, [_node(kind, "x", "y", **windows, **more)], {})]
+        if kind == "AveragePool" and a["input"].shape[2:] == (k, k) and p == 0:
+            found.append(("GlobalAveragePool", [_node("GlobalAveragePool", "x", "y")], {}))
+        return found
+
+    return make
+
+
+def _batch_norm(a: Arguments) -> list[Any]:
+    names = {"w": "weight", "b": "bias", "m": "running_mean", "v": "running_var"}
+    node = _node("BatchNormalization", "x w b m v", "y", epsilon=a["eps"])
+    return [("BatchNormalization", [node], {short: a[name] for short, name in names.items()})]
+
+
+def _group_norm(a: Arguments) -> list[Any]:
+    node = _node("GroupNormalization", "x w b", "y", epsilon=a["eps"], num_groups=a["num_groups"])
+    return [("GroupNormalization", [node], {"w": a["weight"], "b": a["bias"]})]
+
+
 def _unary(name: str) -> Callable[[Arguments], list[Any]]:
     """The standard operators; behind them Microsoft's own, which torch exports as well."""
 
@@ -141,6 +164,10 @@ _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "softmax": lambda a: [("Softmax", [_node("Softmax", "x", "y", axis=a["dim"])], {})],
     **{name: _unary(name) for name in ("gelu", "silu", "tanh", "sigmoid")},
     "embedding": lambda a: [("Gather", [_node("Gather", "w x", "y")], {"w": a["weight"]})],
+    "max_pool2d": _pool("MaxPool"),
+    "avg_pool2d": _pool("AveragePool", count_include_pad=1),
+    "batch_norm": _batch_norm,
+    "group_norm": _group_norm,
     "sequential": _sequential,
 }
 

@@ -11,6 +11,11 @@ from cases import Arguments, Case
 from contenders import Contender, UnsupportedError, output
 
 _FUSED = {None: "none", "relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu", "silu": "swish"}
+# Without out=.
+_NO_OUT = (
+    *("rms_norm", "layer_norm", "embedding", "max_pool2d", "avg_pool2d"),
+    *("batch_norm", "group_norm"),
+)
 _AFTER = {  # in place: the product's array is nobody else's
     "relu": torch.relu_,
     "gelu": torch._C._nn.gelu_,
@@ -140,13 +145,18 @@ def _simple(case: Case, a: Arguments, out: Any) -> list[Contender]:
         "silu": (torch._C._nn.silu, "f(input)"),
         "tanh": (torch.tanh, "f(input)"),
         "sigmoid": (torch.sigmoid, "f(input)"),
+        "max_pool2d": (F.max_pool2d, "f(input, kernel_size, stride, padding)"),
+        "avg_pool2d": (F.avg_pool2d, "f(input, kernel_size, stride, padding)"),
+        "batch_norm": (F.batch_norm, "f(input, m, v, weight, bias, eps=eps)"),
+        "group_norm": (F.group_norm, "f(input, num_groups, weight, bias, eps)"),
         "embedding": (torch.embedding, "f(weight, indices)"),
     }
     if case.op not in plain:
         raise UnsupportedError(f"no adapter for {case.op}")
     function, code = plain[case.op]
     names = {"approximate": "none", **a, "f": function, "out": out}
-    reusing = out is not None and case.op not in ("rms_norm", "layer_norm", "embedding")
+    names |= {"m": a.get("running_mean"), "v": a.get("running_var")}
+    reusing = out is not None and case.op not in _NO_OUT
     code = code[:-1] + ", out=out)" if reusing else code
     found = [Contender(code, names, way=case.op, fresh_only=out is not None and not reusing)]
     if case.op == "embedding":

@@ -32,6 +32,8 @@ namespace forwardpass {
   extern const LinearKernels linear_kernels; \
   extern const Conv1dKernels conv1d_kernels; \
   extern const NormKernels norm_kernels;     \
+  extern const PoolKernels pool_kernels;     \
+  extern const TableKernels table_kernels;   \
   extern const ProbeKernels probe_kernels;   \
   }
 FP_FOR_EACH_ISA(FP_DECLARE)
@@ -50,6 +52,8 @@ std::vector<const Kernels*> supported_tables() {
                                       &isa::linear_kernels, \
                                       &isa::conv1d_kernels, \
                                       &isa::norm_kernels,   \
+                                      &isa::pool_kernels,   \
+                                      &isa::table_kernels,  \
                                       &isa::probe_kernels}; \
   if (supported) tables.push_back(&isa##_table);
   FP_FOR_EACH_ISA(FP_TABLE)

@@ -14,6 +14,11 @@ namespace forwardpass {
 #define FP_FOR_EACH_UNARY(X) \
   X(relu)                    \
   X(leaky_relu)              \
+  X(relu6)                   \
+  X(hardsigmoid)             \
+  X(hardswish)               \
+  X(elu)                     \
+  X(mish)                    \
   X(gelu)                    \
   X(gelu_tanh)               \
   X(silu)                    \
@@ -34,11 +39,20 @@ enum class Unary : int {
 };
 constexpr int kUnaryCount = static_cast<int>(Unary::count);
 
-// y[i] = f(x[i]); x == y is allowed. `param` is leaky_relu's slope, unused elsewhere.
+// y[i] = f(x[i]); x == y is allowed. `param` is leaky_relu's slope, elu's alpha, unused elsewhere.
 using UnaryFn = void (*)(const float* x, float* y, int64_t n, float param);
+// The same with two parameters: hardtanh's bounds; softplus's beta and threshold.
+using Unary2Fn = void (*)(const float* x, float* y, int64_t n, float p, float q);
+// y[i] = f(a[i], b[i]); y may be a or b.
+using BinaryFn = void (*)(const float* a, const float* b, float* y, int64_t n);
 
 struct UnaryKernels {
   UnaryFn fn[kUnaryCount];
+  Unary2Fn hardtanh, softplus;
+  BinaryFn glu;     // a * sigmoid(b)
+  BinaryFn swiglu;  // silu(a) * b
+  BinaryFn prelu;   // a > 0 ? a : a * b
+  UnaryFn scale;    // x * param
 };
 
 // What happens to a finished tile of a linear or conv1d while it is in L1: y = f(y + bias) +
@@ -115,6 +129,52 @@ struct NormKernels {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
                      int64_t rows, int64_t n, float* y);
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
+  void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
+  // x / max(||x||_p, eps), and x * (most / (||x||_p + 1e-7)) where ||x||_p > most.
+  void (*normalize)(const float* x, float p, float eps, int64_t rows, int64_t n, float* y);
+  void (*renorm)(const float* x, float p, float most, int64_t rows, int64_t n, float* y);
+  // One group: `channels` of `inner` floats each, weight and bias a number a channel, or null.
+  void (*group_norm)(const float* x, const float* weight, const float* bias, float eps,
+                     int64_t channels, int64_t inner, float* y);
+  // scale[c] = weight[c] / sqrt(var[c] + eps), the division first.
+  void (*channel_scale)(const float* var, const float* weight, float eps, int64_t n, float* scale);
+  // (x - mean) * scale + bias: of one channel, and of a row with a channel an element.
+  void (*channel_norm)(const float* x, float mean, float scale, const float* bias, int64_t n,
+                       float* y);
+  void (*channels_norm)(const float* x, const float* mean, const float* scale, const float* bias,
+                        int64_t n, float* y);
+};
+
+// Tables: rows gathered and joined, and two rows blended.
+enum class Bag : int { sum, mean, max };
+struct TableKernels {
+  // The `count` rows of `width` floats at index, joined; factors (or null) for sum.
+  void (*bag)(const float* table, int64_t width, const int64_t* index, int64_t count,
+              const float* factors, Bag mode, float* y);
+  // p * a + q * b, three roundings
+  void (*blend)(const float* a, const float* b, float p, float q, int64_t n, float* y);
+};
+
+// Windows of a pooling. Output (i, j) of a plane takes rows row_first[i] + t * row_step, t <
+// row_count[i], and columns likewise; all of them lie in the plane. Where col_stride is not 0, the
+// columns are those of a sliding window: j * col_stride - lead + t * col_step, t < taps, of which
+// the ones outside the plane count as -inf or +0.
+struct PoolArgs {
+  const float* x = nullptr;
+  float* y = nullptr;
+  int64_t height = 0, width = 0, out_height = 0, out_width = 0;
+  const int64_t *row_first = nullptr, *row_count = nullptr;
+  const int64_t *col_first = nullptr, *col_count = nullptr;
+  int64_t row_step = 1, col_step = 1, col_stride = 0, taps = 0, lead = 0;
+  const float *row_divisor = nullptr, *col_divisor = nullptr;  // avg: the product of the two
+};
+
+// Rows [r0, r1) of the output, those of all planes counted through. `pitch` floats of scratch a row
+// of the input, kPoolRows + 1 rows.
+constexpr int64_t kPoolRows = 8;
+struct PoolKernels {
+  void (*max)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);
+  void (*avg)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);
 };
 
 // The machine's limits, for benchmarks.
@@ -129,6 +189,8 @@ struct Kernels {
   const LinearKernels* linear;
   const Conv1dKernels* conv1d;
   const NormKernels* norm;
+  const PoolKernels* pool;
+  const TableKernels* table;
   const ProbeKernels* probe;
 };
 

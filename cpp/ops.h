@@ -6,6 +6,8 @@
 
 #include <stdint.h>
 
+#include <vector>
+
 #include "kernels.h"
 #include "scratch.h"
 
@@ -21,6 +23,19 @@ struct Fusion {
 
 // y[i] = f(x[i]); x == y allowed.
 void unary(Unary f, const float* x, float* y, int64_t n, float param = 0.0f);
+
+// low <= high. x == y allowed, also below.
+void hardtanh(const float* x, float* y, int64_t n, float low, float high);
+void softplus(const float* x, float* y, int64_t n, float beta, float threshold);
+// y (outer, n, inner) from x (outer, 2 n, inner): first half * sigmoid(second half).
+void glu(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+// y[i] = silu(gate[i]) * up[i].
+void swiglu(const float* gate, const float* up, int64_t n, float* y);
+// The same for rows of gate and up side by side: y (rows, n) from x (rows, 2 n).
+void swiglu_halves(const float* x, int64_t rows, int64_t n, float* y);
+// x > 0 ? x : x * weight[channel]; x (outer, channels, inner).
+void prelu(const float* x, const float* weight, int64_t outer, int64_t channels, int64_t inner,
+           float* y);
 
 // A linear's weight (n, k) in the layout of one instruction set, which then also runs it.
 class PackedLinear {
@@ -83,6 +98,61 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
                 int64_t n, float* y);
 // Over the middle dimension of x (outer, n, inner); y may be x.
 void softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+
+void normalize(const float* x, float p, float eps, int64_t outer, int64_t n, int64_t inner,
+               float* y);
+// Rows longer than `most` by their p-norm are scaled to it.
+void renorm(const float* x, float p, float most, int64_t rows, int64_t n, float* y);
+// x (batch, channels, inner), the channels in `groups` groups.
+void group_norm(const float* x, const float* weight, const float* bias, float eps, int64_t batch,
+                int64_t groups, int64_t channels, int64_t inner, float* y);
+void batch_norm(const float* x, const float* mean, const float* var, const float* weight,
+                const float* bias, float eps, int64_t batch, int64_t channels, int64_t inner,
+                float* y);
+
+// y (rows, n m): every a[i] * b[j] of a row; a (rows, n), b (rows, m).
+void outer_product(const float* a, const float* b, int64_t rows, int64_t n, int64_t m, float* y);
+// Bag i joins the rows of table at index[offset[i]] .. index[offset[i + 1] - 1]; factors of each
+// index or null. Indices and offsets are trusted.
+void embedding_bag(const int64_t* index, const int64_t* offset, int64_t bags, const float* table,
+                   int64_t width, const float* factors, Bag mode, float* y);
+
+// Sizes and torch's scale (0: none given) of one dimension that is resized.
+struct Resize {
+  int64_t in, out;
+  double scale;
+};
+// The source of each output of a nearest resize; `exact` takes pixel centres.
+void nearest_indices(const Resize& d, bool exact, int64_t* index);
+void resize_linear(const float* x, int64_t planes, const Resize& rows, const Resize& cols,
+                   bool align_corners, float* y);
+
+// The windows of a pooling along one dimension of n elements.
+struct PoolAxis {
+  int64_t in = 0, out = 0;
+  std::vector<int64_t> first, count;      // of each output: what lies inside
+  std::vector<float> divisor;             // of each output: elements an average counts
+  int64_t step = 1;                       // dilation
+  int64_t stride = 0, taps = 0, pad = 0;  // of a sliding window; stride 0: windows of any kind
+
+  // As torch counts: with `ceil` a last window may begin inside the input or its left padding and
+  // end outside. With `include_pad` an average counts padding that the window covers.
+  static PoolAxis sliding(int64_t in, int64_t taps, int64_t stride, int64_t pad, int64_t dilation,
+                          bool ceil, bool include_pad);
+  // Output i covers [floor(i in / out), ceil((i + 1) in / out)).
+  static PoolAxis adaptive(int64_t in, int64_t out);
+  static int64_t sliding_size(int64_t in, int64_t taps, int64_t stride, int64_t pad,
+                              int64_t dilation, bool ceil);
+};
+
+// y (planes, rows.out, cols.out) from x (planes, rows.in, cols.in).
+void max_pool(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols, float* y);
+void avg_pool(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols, float* y);
+// Where each maximum stands in its plane, row * cols.in + column: the first of the largest in
+// row-major order, or the last NaN.
+void max_pool_indices(const float* x, int64_t planes, const PoolAxis& rows, const PoolAxis& cols,
+                      int64_t* index);
 
 // y[i] = table[index[i]] for rows of `width` floats. Returns the position of the first index that
 // is not in [0, rows), or -1; then nothing of y is to be used.

@@ -24,7 +24,22 @@ def good(name):
         return {**call, **extra.get(name, {})}
     if name == "embedding":
         return {"indices": np.array([1, 0]), "weight": x}
-    return {"input": x, "dim": -1} if name == "softmax" else {"input": x}
+    if name.endswith("pool2d"):
+        size = "output_size" if name.startswith("adaptive") else "kernel_size"
+        return {"input": make("bad/p", (2, 3, 4)), size: 2}
+    if name == "group_norm":
+        return {"input": x, "num_groups": 2, "weight": x[0], "bias": x[1]}
+    if name == "batch_norm":
+        stats = {"running_mean": x[0], "running_var": x[1]}
+        return {"input": x, **stats, "weight": x[0], "bias": x[1]}
+    if name == "embedding_bag":
+        bags = {"indices": np.array([1, 0]), "offsets": np.array([0, 2])}
+        return {**bags, "weight": x, "mode": "sum", "per_sample_weights": x[0, :2]}
+    if name == "swiglu":
+        return {"gate": x, "up": x[::-1]}
+    if name == "prelu":
+        return {"input": x, "weight": x[0]}
+    return {"input": x, "dim": -1} if name.endswith("softmax") else {"input": x}
 
 
 def rejected(error, name, *words, **changed):

@@ -1,4 +1,4 @@
-"""relu, leaky_relu, gelu, silu, sigmoid, tanh: bounds and special values."""
+"""Activations: bounds and special values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from forwardpass import _core
 from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
 
-NAMES = ("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh")
+NAMES = (
+    *("relu", "leaky_relu", "gelu", "silu", "sigmoid", "tanh", "relu6", "hardtanh", "hardsigmoid"),
+    *("hardswish", "elu", "softplus", "mish", "glu", "swiglu", "prelu"),
+)
 INF = np.float32(np.inf)
 
 
@@ -34,7 +37,7 @@ def test_within_bound(isa, case):
 )
 def test_dense_around_edges(isa, center):
     x = neighbours(center)
-    for name in ("silu", "sigmoid", "tanh"):
+    for name in ("silu", "sigmoid", "tanh", "hardsigmoid", "hardswish", "elu", "softplus", "mish"):
         assert_bounded(OPS[name], {"input": x})
     for form in ("none", "tanh"):
         assert_bounded(OPS["gelu"], {"input": x, "approximate": form})
@@ -51,6 +54,30 @@ def test_special_values(isa):
     for y in (_core.silu(x, None), _core.gelu(x, "none", None), _core.gelu(x, "tanh", None)):
         # -inf times 0 is NaN: torch says so too.
         assert_same_bytes(y, np.float32([np.nan, -0.0, 0.0, np.inf, np.nan]))
+
+
+def test_special_values_of_the_bounded_and_smooth(isa):
+    x = np.array([np.nan, -0.0, 0.0, np.inf, -np.inf, 3, -3], np.float32)
+    nan, inf = np.nan, np.inf
+    assert_same_bytes(np.abs(_core.relu6(x, None)), np.float32([nan, 0, 0, 6, 0, 3, 0]))
+    assert_same_bytes(_core.hardtanh(x, -1, 2, None)[3:], np.float32([2, -1, 2, -1]))
+    assert_same_bytes(_core.hardsigmoid(x, None), np.float32([nan, 0.5, 0.5, 1, 0, 1, 0]))
+    assert_same_bytes(_core.hardswish(x, None)[:5], np.float32([nan, -0.0, 0, inf, nan]))
+    assert_same_bytes(_core.elu(x, 2.0, None)[:5], np.float32([nan, -0.0, 0, inf, -2]))
+    assert_same_bytes(_core.mish(x, None)[:5], np.float32([nan, -0.0, 0, inf, nan]))
+    ln2 = np.float32(np.log(2))
+    assert_same_bytes(_core.softplus(x, 1.0, 20.0, None)[:5], np.float32([nan, ln2, ln2, inf, 0]))
+
+
+def test_swiglu_is_two_steps(isa):
+    g, u = make("swiglu/g", (7, 100), "span"), make("swiglu/u", (7, 100), "span")
+    want = _core.silu(g, None) * u
+    assert_same_bytes(_core.swiglu(g, u, None), want)
+    both = np.concatenate([g, u], axis=1)
+    assert_same_bytes(_core._swiglu_halves(both), want)
+    swapped = np.concatenate([u, g], axis=1)
+    gated = u * _core.sigmoid(g, None)
+    assert_same_bytes(_core.glu(swapped, -1, None), gated)
 
 
 def test_large_values_saturate(isa):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -28,7 +29,7 @@ def test_only_the_kernel_tables_leave_an_instruction_set_object(isa: str) -> Non
     # A weak or global function here could be picked by the linker for the baseline code, which
     # then runs instructions that the machine lacks.
     found = objects(f"kernels_{isa}")
-    assert len(found) == 5
+    assert len(found) == len(list((Path(__file__).parents[1] / "cpp" / "isa").glob("*.cpp")))
     for path in found:
         family = path.name.split(".")[0].replace("activation", "unary")
         table = rf"forwardpass::{isa}::{family}_kernels"

@@ -124,11 +124,11 @@ def test_embedding():
         layer(np.array([1.0], np.float32))
     with pytest.raises(ValueError, match="must be within num_embeddings"):
         F.embedding(np.array([1]), W, padding_idx=7)
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        F.embedding(np.array([1]), W, max_norm=1.0)
-    layer.max_norm = 1.0
-    with pytest.raises(NotImplementedError, match="max_norm"):
-        layer(np.array([1]))
+    scaled = F.embedding(np.array([1, 2]), W, max_norm=0.5, norm_type=1.0)
+    assert np.abs(scaled).sum(axis=1) == pytest.approx(0.5, rel=1e-5)
+    layer = nn.Embedding.from_pretrained(W, max_norm=0.5, norm_type=1.0)
+    assert layer(np.array([1, 2])).tobytes() == scaled.tobytes()
+    assert layer.weight.tobytes() == W.tobytes()  # torch scales the table's rows too
 
 
 def test_softmax_picks_torchs_dimension_silently():
@@ -210,7 +210,6 @@ BAD = [
     (lambda: nn.Conv1d(4, 4, 0, padding_mode="reflect"), ValueError, "kernel_size"),
     (lambda: nn.Embedding(5, 2, padding_idx=5), ValueError, "must be within num_embeddings"),
     (lambda: nn.Embedding(5, 2, padding_idx=-6), ValueError, "padding_idx must be at least -5"),
-    (lambda: nn.Embedding(5, 2, max_norm=1.0), NotImplementedError, "max_norm"),
     (lambda: nn.Embedding(5, 2, 9, max_norm=1.0), ValueError, "must be within"),
     (lambda: nn.Embedding(5, 2, _weight=W), ValueError, "Shape of weight does not match"),
     (lambda: nn.Embedding.from_pretrained(B), ValueError, "expected to be 2-dimensional"),

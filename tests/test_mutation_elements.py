@@ -14,7 +14,10 @@ from forwardpass.reference.elementwise import EXACT
 
 # --- element-wise ---
 
-UNARY = ("exp", "expm1", "log", "log1p", "erf", "relu", "silu", "sigmoid", "tanh")
+UNARY = (
+    *("exp", "expm1", "log", "log1p", "erf", "relu", "silu", "sigmoid", "tanh"),
+    *("relu6", "hardsigmoid", "hardswish"),
+)
 V = make("mutant/v", (4000,), "span")
 
 

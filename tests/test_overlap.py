@@ -16,10 +16,11 @@ def test_out_is_the_input(isa, name):
     op = OPS[name]
     for arguments in sample(name):
         (want,) = op.run(arguments)
-        if want.shape != arguments["input"].shape:
+        first = next(iter(arguments))
+        if want.shape != arguments[first].shape:
             continue
         own = copies(arguments)
-        (got,) = op.run(own, own["input"])
+        (got,) = op.run(own, own[first])
         assert_same_bytes(got, want, f"{name}({describe(arguments)}) in place")
 
 

@@ -10,7 +10,7 @@ from forwardpass import _core
 from forwardpass.reference.arrays import make
 
 
-@pytest.mark.parametrize("case", finite_cases("softmax"), ids=case_id)
+@pytest.mark.parametrize("case", finite_cases("softmax", "log_softmax"), ids=case_id)
 def test_within_bound(isa, case):
     assert_case_bounded(*case)
 

@@ -27,6 +27,19 @@ int64_t whole_number(py::handle value, Where where) {
   return n;
 }
 
+std::vector<int64_t> whole_numbers(py::handle value, Where where) {
+  std::vector<int64_t> numbers;
+  if (is_sequence(value)) {
+    for (const py::handle item : py::reinterpret_borrow<py::sequence>(value)) {
+      numbers.push_back(whole_number(item, where));
+    }
+    if (numbers.empty()) throw_value(where, "must have at least one element, got " + shown(value));
+  } else {
+    numbers.push_back(whole_number(value, where));
+  }
+  return numbers;
+}
+
 int64_t one_number(py::handle value, Where where, int64_t least) {
   py::handle number = value;
   if (is_sequence(value)) {
@@ -40,14 +53,29 @@ int64_t one_number(py::handle value, Where where, int64_t least) {
   return n;
 }
 
-float finite_number(py::handle value, Where where) {
-  const double number = PyFloat_AsDouble(value.ptr());
-  if (number == -1.0 && PyErr_Occurred()) {
+namespace {
+
+// Any Python number as a float32, NaN included.
+float float_of(py::handle value, Where where) {
+  const double given = PyFloat_AsDouble(value.ptr());
+  if (given == -1.0 && PyErr_Occurred()) {
     PyErr_Clear();
     throw_type(where, "must be a number, got " + shown(value));
   }
   const FloatEnvironment environment;  // the caller's rounding mode must not decide
-  const float rounded = static_cast<float>(number);
+  return static_cast<float>(given);
+}
+
+}  // namespace
+
+float number(py::handle value, Where where) {
+  const float given = float_of(value, where);
+  if (std::isnan(given)) throw_value(where, "must not be NaN");
+  return given;
+}
+
+float finite_number(py::handle value, Where where) {
+  const float rounded = float_of(value, where);
   if (!std::isfinite(rounded)) {
     throw_value(where, "must be finite as a float32, got " + shown(value));
   }
@@ -85,7 +113,11 @@ Unary activation(py::handle name, const char* op) {
                 {"silu", Unary::silu},
                 {"sigmoid", Unary::sigmoid},
                 {"tanh", Unary::tanh},
-                {"leaky_relu", Unary::leaky_relu}};
+                {"leaky_relu", Unary::leaky_relu},
+                {"relu6", Unary::relu6},
+                {"hardsigmoid", Unary::hardsigmoid},
+                {"hardswish", Unary::hardswish},
+                {"mish", Unary::mish}};
   for (const auto& entry : kNames) {
     if (std::strcmp(entry.name, text) == 0) return entry.value;
   }
@@ -93,6 +125,20 @@ Unary activation(py::handle name, const char* op) {
   for (const auto& entry : kNames)
     choices += (choices.empty() ? "" : ", ") + std::string(entry.name);
   throw_value(where, "must be None or one of " + choices + "; got " + shown(name));
+}
+
+Middle::Middle(const Input& x, py::handle dim, const char* op) {
+  const int64_t dims = x.ndim() ? x.ndim() : 1;
+  int64_t at = whole_number(dim, {op, "dim"});
+  if (at < -dims || at >= dims) {
+    throw py::index_error(std::string(op) + "(): argument 'dim' must be in [" +
+                          std::to_string(-dims) + ", " + std::to_string(dims - 1) + "], got " +
+                          std::to_string(at));
+  }
+  axis = static_cast<int>(at + (at < 0 ? dims : 0));
+  n = x.ndim() ? x.dim(axis) : 1;
+  outer = x.ndim() ? product(x.shape(), axis) : 1;
+  inner = x.ndim() ? product(x.shape() + axis + 1, x.ndim() - axis - 1) : 1;
 }
 
 Shape normalized_shape(py::handle value, const char* op) {

@@ -8,8 +8,12 @@ namespace forwardpass {
 
 // A Python int (anything with __index__, bool included), or TypeError; beyond 64 bits ValueError.
 int64_t whole_number(py::handle value, Where where);
+// One such number or a sequence of them, at least one.
+std::vector<int64_t> whole_numbers(py::handle value, Where where);
 // The same, or a sequence of one; and at least `least`, or ValueError.
 int64_t one_number(py::handle value, Where where, int64_t least);
+// A float, which may be infinite, or TypeError; NaN is a ValueError.
+float number(py::handle value, Where where);
 // A float, finite or ValueError.
 float finite_number(py::handle value, Where where);
 
@@ -19,8 +23,20 @@ struct Padding {
 };
 Padding padding(py::handle value, int64_t taps, int64_t stride, int64_t dilation, const char* op);
 
-// None or a name: relu, leaky_relu, gelu, gelu_tanh, silu, sigmoid, tanh.
+// None or a name: relu, leaky_relu, gelu, gelu_tanh, silu, sigmoid, tanh, relu6, hardsigmoid,
+// hardswish, mish.
 Unary activation(py::handle name, const char* op);
+
+// Elements from which on an op releases the GIL.
+constexpr double kWorthReleasing = 1 << 14;
+
+// An array (outer, n, inner) around a dimension: an int in [-ndim, ndim), or IndexError. A scalar
+// counts as one dimension of size 1.
+struct Middle {
+  int axis;
+  py::ssize_t outer, n, inner;
+  Middle(const Input& x, py::handle dim, const char* op);
+};
 
 // normalized_shape as torch takes it: an int or a sequence of ints.
 Shape normalized_shape(py::handle value, const char* op);

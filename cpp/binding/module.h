@@ -7,7 +7,11 @@ namespace forwardpass {
 
 void bind_linear(pybind11::module_& m);
 void bind_conv1d(pybind11::module_& m);
-void bind_rows(pybind11::module_& m);    // element-wise functions, norms, softmax, embedding
-void bind_system(pybind11::module_& m);  // instruction sets, threads, versions
+void bind_elements(pybind11::module_& m);  // element-wise functions
+void bind_pool(pybind11::module_& m);
+void bind_channels(pybind11::module_& m);  // norms by channel, p-norms
+void bind_tables(pybind11::module_& m);    // bags of embeddings, resizing
+void bind_rows(pybind11::module_& m);      // norms, softmax, embedding
+void bind_system(pybind11::module_& m);    // instruction sets, threads, versions
 
 }  // namespace forwardpass

@@ -8,38 +8,6 @@
 namespace forwardpass {
 namespace {
 
-constexpr double kWorthReleasing = 1 << 14;  // elements
-
-py::array run_unary(Unary f, py::handle input, py::handle out, float param, const char* op) {
-  const Input x(input, {op, "input"});
-  Output output(out, x.shape(), x.ndim(), op);
-  const py::ssize_t n = x.size();
-  output.avoid(x.data(), n, true);
-  float* y = output.data();
-  {
-    const ReleaseGil release(static_cast<double>(n), kWorthReleasing);
-    unary(f, x.data(), y, n, param);
-  }
-  return output.finish();
-}
-
-py::array gelu(py::handle input, py::handle approximate, py::handle out) {
-  const Where where{"gelu", "approximate"};
-  const char* word = PyUnicode_Check(approximate.ptr()) ? PyUnicode_AsUTF8(approximate.ptr()) : "";
-  if (!word) throw py::error_already_set();
-  const bool is_tanh = std::string_view(word) == "tanh";
-  if (!is_tanh && std::string_view(word) != "none") {
-    throw_value(where,
-                "must be 'none' or 'tanh', got " + py::repr(approximate).cast<std::string>());
-  }
-  return run_unary(is_tanh ? Unary::gelu_tanh : Unary::gelu, input, out, 0.0f, "gelu");
-}
-
-py::array leaky_relu(py::handle input, py::handle slope, py::handle out) {
-  const float param = finite_number(slope, {"leaky_relu", "negative_slope"});
-  return run_unary(Unary::leaky_relu, input, out, param, "leaky_relu");
-}
-
 // The trailing dimensions of x that a norm runs over: how many rows, of how many elements.
 struct Rows {
   py::ssize_t count, n;
@@ -133,26 +101,19 @@ py::array layer_norm_op(py::handle input, py::handle shape, py::handle weight, p
   return output.finish();
 }
 
-py::array softmax_op(py::handle input, py::handle dim, py::handle out) {
-  const char* op = "softmax";
+// An op over one dimension: softmax and its like.
+using OverDimension = void (*)(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+
+py::array over_dimension_op(OverDimension run, py::handle input, py::handle dim, py::handle out,
+                            const char* op) {
   const Input x(input, {op, "input"});
-  const int64_t dims = x.ndim() ? x.ndim() : 1;  // a scalar counts as one dimension of size 1
-  int64_t axis = whole_number(dim, {op, "dim"});
-  if (axis < -dims || axis >= dims) {
-    throw py::index_error("softmax(): argument 'dim' must be in [" + std::to_string(-dims) + ", " +
-                          std::to_string(dims - 1) + "], got " + std::to_string(axis));
-  }
-  axis += axis < 0 ? dims : 0;
-  const int at = static_cast<int>(axis);
-  const py::ssize_t n = x.ndim() ? x.dim(at) : 1;
-  const py::ssize_t outer = x.ndim() ? product(x.shape(), at) : 1;
-  const py::ssize_t inner = x.ndim() ? product(x.shape() + at + 1, x.ndim() - at - 1) : 1;
+  const Middle at(x, dim, op);
   Output output(out, x.shape(), x.ndim(), op);
   output.avoid(x.data(), x.size(), true);
   float* y = output.data();
   {
     const ReleaseGil release(static_cast<double>(x.size()), kWorthReleasing);
-    softmax(x.data(), outer, n, inner, y);
+    run(x.data(), at.outer, at.n, at.inner, y);
   }
   return output.finish();
 }
@@ -234,22 +195,6 @@ py::array embedding_op(py::handle indices, py::handle weight, py::handle out) {
 void bind_rows(py::module_& m) {
   const py::arg input("input");
   const py::arg_v out("out", py::none());
-#define FP_UNARY(name)                                                                             \
-  m.def(                                                                                           \
-      #name, [](py::handle x, py::handle y) { return run_unary(Unary::name, x, y, 0.0f, #name); }, \
-      input, out);
-  FP_UNARY(relu)
-  FP_UNARY(silu)
-  FP_UNARY(sigmoid)
-  FP_UNARY(tanh)
-  FP_UNARY(exp)
-  FP_UNARY(expm1)
-  FP_UNARY(log)
-  FP_UNARY(log1p)
-  FP_UNARY(erf)
-#undef FP_UNARY
-  m.def("gelu", &gelu, input, py::arg("approximate") = "none", out);
-  m.def("leaky_relu", &leaky_relu, input, py::arg("negative_slope") = 0.01, out);
   m.def("rms_norm", &rms_norm_op, input, py::arg("normalized_shape"),
         py::arg("weight") = py::none(), py::arg("eps") = py::none(), out);
   m.def("add_rms_norm", &add_rms_norm_op, input, py::arg("residual"), py::arg("normalized_shape"),
@@ -257,7 +202,16 @@ void bind_rows(py::module_& m) {
         py::arg("out_sum") = py::none());
   m.def("layer_norm", &layer_norm_op, input, py::arg("normalized_shape"),
         py::arg("weight") = py::none(), py::arg("bias") = py::none(), py::arg("eps") = 1e-5, out);
-  m.def("softmax", &softmax_op, input, py::arg("dim"), out);
+#define FP_OVER_DIMENSION(name)                                         \
+  m.def(                                                                \
+      #name,                                                            \
+      [](py::handle x, py::handle dim, py::handle y) {                  \
+        return over_dimension_op(&forwardpass::name, x, dim, y, #name); \
+      },                                                                \
+      input, py::arg("dim"), out);
+  FP_OVER_DIMENSION(softmax)
+  FP_OVER_DIMENSION(log_softmax)
+#undef FP_OVER_DIMENSION
   m.def("embedding", &embedding_op, input, py::arg("weight"), out);
 }
 

@@ -114,18 +114,22 @@ void layer_norm_rows(const float* x, const float* weight, const float* bias, flo
   }
 }
 
+// The largest element, NaN left out: it never becomes the maximum, and the sum carries it.
+FP_INLINE f32x16 row_max(const float* x, int64_t n) {
+  const f32x16 lowest = set1(-INFINITY);
+  f32x16 most[4] = {lowest, lowest, lowest, lowest};
+  for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
+    const f32x16 a = lanes == 16 ? load(x + i) : load_or(x + i, lanes, lowest);
+    most[v] = max(a, most[v]);
+  });
+  return set1(reduce_max(max(max(most[0], most[1]), max(most[2], most[3]))));
+}
+
 // exp(x - max) / sum, with the quotient as a product with 1 / sum. A NaN makes its row NaN; so does
 // a row whose maximum is infinite, except that -inf beside finite values gives +0 (as in torch).
 void softmax_rows(const float* x, int64_t rows, int64_t n, float* y) {
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
-    const f32x16 lowest = set1(-INFINITY);
-    f32x16 most[4] = {lowest, lowest, lowest, lowest};
-    for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-      // max(a, b) gives b where a is NaN: NaN never becomes the maximum, and the sum carries it.
-      const f32x16 a = lanes == 16 ? load(x + i) : load_or(x + i, lanes, lowest);
-      most[v] = max(a, most[v]);
-    });
-    const f32x16 top = set1(reduce_max(max(max(most[0], most[1]), max(most[2], most[3]))));
+    const f32x16 top = row_max(x, n);
     RowSum total;
     for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       f32x16 e = exp(sub(load_lanes(x + i, lanes), top));
@@ -136,6 +140,23 @@ void softmax_rows(const float* x, int64_t rows, int64_t n, float* y) {
     const f32x16 scale = div(set1(1.0f), set1(total.total()));
     for_row(n, [&](int, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       store_lanes(y + i, mul(load_lanes(y + i, lanes), scale), lanes);
+    });
+  }
+}
+
+// (x - max) - ln(sum of exp(x - max)); NaN and infinities as in softmax.
+void log_softmax_rows(const float* x, int64_t rows, int64_t n, float* y) {
+  for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+    const f32x16 top = row_max(x, n);
+    RowSum total;
+    for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
+      f32x16 e = exp(sub(load_lanes(x + i, lanes), top));
+      if (lanes < 16) e = keep_n(e, lanes);
+      total.acc[v] = add(total.acc[v], e);
+    });
+    const f32x16 shift = log(set1(total.total()));
+    for_row(n, [&](int, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
+      store_lanes(y + i, sub(sub(load_lanes(x + i, lanes), top), shift), lanes);
     });
   }
 }

@@ -192,6 +192,13 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   }
 }
 
+// Pairs of even lanes of both halves, then the pairs in order.
+FP_INLINE __m256 evens8(__m256 a, __m256 b) {
+  const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+}
+FP_INLINE f32x16 evens(f32x16 a, f32x16 b) { return {evens8(a.lo, a.hi), evens8(b.lo, b.hi)}; }
+
 FP_INLINE float reduce_add(f32x16 a) {
   const __m256 half = _mm256_add_ps(a.lo, a.hi);
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));

@@ -118,6 +118,11 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   }
 }
 
+FP_INLINE f32x16 evens(f32x16 a, f32x16 b) {
+  const __m512i from = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+
 FP_INLINE float reduce_add(f32x16 a) {
   __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
   __m128 q = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));

@@ -207,6 +207,10 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
 }
 
 // The tree of the contract: lane i + lane i + 8, then + 4, + 2, + 1; never faddp or faddv.
+FP_INLINE f32x16 evens(f32x16 v, f32x16 w) {
+  return {vuzp1q_f32(v.a, v.b), vuzp1q_f32(v.c, v.d), vuzp1q_f32(w.a, w.b), vuzp1q_f32(w.c, w.d)};
+}
+
 FP_INLINE float reduce_add(f32x16 v) {
   const float32x4_t q = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));
   const float32x2_t h = vadd_f32(vget_low_f32(q), vget_high_f32(q));

@@ -158,6 +158,15 @@ FP_LANE_OP void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   }
 }
 
+FP_LANE_OP f32x16 evens(f32x16 a, f32x16 b) {
+  f32x16 r;
+  for (int i = 0; i < 8; ++i) {
+    r.v[i] = a.v[2 * i];
+    r.v[i + 8] = b.v[2 * i];
+  }
+  return r;
+}
+
 FP_LANE_OP float reduce_add(f32x16 a) {
   for (int width = 8; width >= 1; width /= 2)
     for (int i = 0; i < width; ++i) a.v[i] = a.v[i] + a.v[i + width];

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "../ops.h"
-#include "bits.h"
+#include "bits_runners.h"
 
 namespace forwardpass {
 namespace tools {
@@ -170,12 +170,12 @@ void run_layer_norm(Call& call) {
 void run_softmax(Call& call) {
   const Array& x = call.array("input");
   Array& y = call.result(x.shape);
-  const int64_t dim = call.integer("dim");
-  const size_t at = static_cast<size_t>(dim < 0 ? dim + x.ndim() : dim);
+  const size_t at = dimension_of(call, x);
+  const auto run_rows = call.op() == "softmax" ? softmax : log_softmax;
   const int64_t n = x.shape.at(at), inner = product(x.shape, at + 1);
   call.in_pieces(product(x.shape, 0, at), [&](int64_t first, int64_t count) {
     const int64_t offset = first * n * inner;
-    softmax(x.data() + offset, count, n, inner, y.floats.get() + offset);
+    run_rows(x.data() + offset, count, n, inner, y.floats.get() + offset);
   });
 }
 
@@ -198,10 +198,26 @@ struct Runner {
   void (*run)(Call& call);
 };
 constexpr Runner kRunners[] = {
-    {"linear", run_linear},         {"conv1d", run_conv1d},
-    {"rms_norm", run_rms_norm},     {"add_rms_norm", run_add_rms_norm},
-    {"layer_norm", run_layer_norm}, {"softmax", run_softmax},
+    {"linear", run_linear},
+    {"conv1d", run_conv1d},
+    {"rms_norm", run_rms_norm},
+    {"add_rms_norm", run_add_rms_norm},
+    {"layer_norm", run_layer_norm},
+    {"softmax", run_softmax},
+    {"log_softmax", run_softmax},
     {"embedding", run_embedding},
+    {"hardtanh", run_hardtanh},
+    {"softplus", run_softplus},
+    {"glu", run_glu},
+    {"swiglu", run_swiglu},
+    {"prelu", run_prelu},
+    {"max_pool2d", run_max_pool},
+    {"avg_pool2d", run_avg_pool},
+    {"adaptive_avg_pool2d", run_adaptive_avg_pool},
+    {"group_norm", run_group_norm},
+    {"batch_norm", run_batch_norm},
+    {"normalize", run_normalize},
+    {"embedding_bag", run_embedding_bag},
 };
 
 }  // namespace

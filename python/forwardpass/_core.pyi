@@ -7,34 +7,58 @@ from __future__ import annotations
 import typing
 
 import numpy
+import numpy.typing
 
 __all__: list[str] = [
     "PackedConv1d",
     "PackedLinear",
+    "adaptive_avg_pool1d",
+    "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add_rms_norm",
     "available_isas",
+    "avg_pool1d",
+    "avg_pool2d",
+    "batch_norm",
     "build_info",
     "conv1d",
+    "elu",
     "embedding",
+    "embedding_bag",
     "empty_cache",
     "erf",
     "exp",
     "expm1",
     "gelu",
     "get_num_threads",
+    "glu",
+    "group_norm",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
     "isa",
     "layer_norm",
     "leaky_relu",
     "linear",
     "log",
     "log1p",
+    "log_softmax",
+    "max_pool1d",
+    "max_pool2d",
+    "mish",
+    "normalize",
     "numerics_version",
+    "prelu",
     "relu",
+    "relu6",
     "rms_norm",
     "set_num_threads",
     "sigmoid",
     "silu",
     "softmax",
+    "softplus",
+    "swiglu",
     "tanh",
     "thread_backend",
     "thread_source",
@@ -96,7 +120,36 @@ class PackedConv1d:
     @property
     def isa(self) -> str: ...
 
+def _adaptive_max_pool1d_indices(
+    input: typing.Any, output_size: typing.Any
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _adaptive_max_pool2d_indices(
+    input: typing.Any, output_size: typing.Any
+) -> numpy.typing.NDArray[numpy.int64]: ...
 def _kept_bytes() -> int: ...
+def _max_pool1d_indices(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _max_pool2d_indices(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _nearest_indices(
+    size: typing.SupportsInt | typing.SupportsIndex,
+    out: typing.SupportsInt | typing.SupportsIndex,
+    scale: typing.SupportsFloat | typing.SupportsIndex,
+    exact: bool,
+) -> numpy.typing.NDArray[numpy.int64]: ...
+def _outer(input1: typing.Any, input2: typing.Any) -> numpy.ndarray: ...
 def _pop_threads(previous: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def _probe_fma(rounds: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -109,8 +162,30 @@ def _probe_read(array: typing.Any) -> float:
     """
 
 def _push_threads(n: typing.Any) -> int: ...
+def _renorm(input: typing.Any, p: typing.Any, most: typing.Any) -> numpy.ndarray: ...
+def _resize_linear(
+    input: typing.Any,
+    height: typing.SupportsInt | typing.SupportsIndex,
+    width: typing.SupportsInt | typing.SupportsIndex,
+    down: typing.SupportsFloat | typing.SupportsIndex,
+    along: typing.SupportsFloat | typing.SupportsIndex,
+    align_corners: bool,
+) -> numpy.ndarray: ...
 def _set_isa(name: str) -> None: ...
 def _set_thread_backend(name: str) -> None: ...
+def _swiglu_halves(input: typing.Any) -> numpy.ndarray: ...
+def adaptive_avg_pool1d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_avg_pool2d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_max_pool1d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
+def adaptive_max_pool2d(
+    input: typing.Any, output_size: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
 def add_rms_norm(
     input: typing.Any,
     residual: typing.Any,
@@ -125,6 +200,35 @@ def available_isas() -> tuple[str, ...]:
     Instruction sets that run here, best first.
     """
 
+def avg_pool1d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def avg_pool2d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def batch_norm(
+    input: typing.Any,
+    running_mean: typing.Any,
+    running_var: typing.Any,
+    weight: typing.Any = None,
+    bias: typing.Any = None,
+    eps: typing.Any = 1e-05,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def build_info() -> dict[str, str]: ...
 def conv1d(
     input: typing.Any,
@@ -139,7 +243,16 @@ def conv1d(
     residual: typing.Any = None,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def elu(input: typing.Any, alpha: typing.Any = 1.0, out: typing.Any = None) -> numpy.ndarray: ...
 def embedding(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def embedding_bag(
+    indices: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    offsets: typing.Annotated[numpy.typing.ArrayLike, numpy.int64],
+    weight: typing.Any,
+    mode: str = "mean",
+    per_sample_weights: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def empty_cache() -> None:
     """
     Gives the memory kept for results of more than 32 MiB back to the system.
@@ -152,6 +265,20 @@ def gelu(
     input: typing.Any, approximate: typing.Any = "none", out: typing.Any = None
 ) -> numpy.ndarray: ...
 def get_num_threads() -> int: ...
+def glu(input: typing.Any, dim: typing.Any = -1, out: typing.Any = None) -> numpy.ndarray: ...
+def group_norm(
+    input: typing.Any,
+    num_groups: typing.Any,
+    weight: typing.Any = None,
+    bias: typing.Any = None,
+    eps: typing.Any = 1e-05,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def hardsigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def hardswish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def hardtanh(
+    input: typing.Any, min_val: typing.Any = -1.0, max_val: typing.Any = 1.0, out: typing.Any = None
+) -> numpy.ndarray: ...
 def isa() -> str:
     """
     The instruction set in use.
@@ -179,7 +306,36 @@ def linear(
 ) -> numpy.ndarray: ...
 def log(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def log1p(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def log_softmax(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def max_pool1d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def max_pool2d(
+    input: typing.Any,
+    kernel_size: typing.Any,
+    stride: typing.Any = None,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    ceil_mode: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def mish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def normalize(
+    input: typing.Any,
+    p: typing.Any = 2.0,
+    dim: typing.Any = 1,
+    eps: typing.Any = 1e-12,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def prelu(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def relu6(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def rms_norm(
     input: typing.Any,
     normalized_shape: typing.Any,
@@ -191,6 +347,10 @@ def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def silu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def softmax(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def softplus(
+    input: typing.Any, beta: typing.Any = 1.0, threshold: typing.Any = 20.0, out: typing.Any = None
+) -> numpy.ndarray: ...
+def swiglu(gate: typing.Any, up: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def tanh(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def thread_backend() -> str:
     """

@@ -44,6 +44,65 @@ MADE = {
     "tanh": (lambda nn: nn.Tanh(), (3, 4, 5)),
     "softmax": (lambda nn: nn.Softmax(dim=1), (3, 4, 5)),
     "softmax None": (lambda nn: nn.Softmax(), (4, 5)),
+    "relu6": (lambda nn: nn.ReLU6(), (3, 4, 5)),
+    "relu6 inplace": (lambda nn: nn.ReLU6(inplace=True), (3, 4, 5)),
+    "hardtanh": (lambda nn: nn.Hardtanh(), (3, 4, 5)),
+    "hardtanh bounds": (lambda nn: nn.Hardtanh(-0.5, 2.0, True), (3, 4, 5)),
+    "hardsigmoid": (lambda nn: nn.Hardsigmoid(), (3, 4, 5)),
+    "hardswish": (lambda nn: nn.Hardswish(inplace=True), (3, 4, 5)),
+    "elu": (lambda nn: nn.ELU(), (3, 4, 5)),
+    "elu alpha": (lambda nn: nn.ELU(0.5, inplace=True), (3, 4, 5)),
+    "softplus": (lambda nn: nn.Softplus(), (3, 4, 5)),
+    "softplus beta": (lambda nn: nn.Softplus(2.0, 3), (3, 4, 5)),
+    "mish": (lambda nn: nn.Mish(), (3, 4, 5)),
+    "mish inplace": (lambda nn: nn.Mish(True), (3, 4, 5)),
+    "glu": (lambda nn: nn.GLU(), (3, 4, 6)),
+    "glu dim": (lambda nn: nn.GLU(1), (3, 4, 5)),
+    "prelu": (lambda nn: nn.PReLU(), (3, 4, 5)),
+    "prelu channels": (lambda nn: nn.PReLU(4, init=0.5), (3, 4, 5)),
+    "prelu flat": (lambda nn: nn.PReLU(4), (3, 4)),
+    "log_softmax": (lambda nn: nn.LogSoftmax(dim=1), (3, 4, 5)),
+    "log_softmax None": (lambda nn: nn.LogSoftmax(), (4, 5)),
+    "max_pool1d": (lambda nn: nn.MaxPool1d(3, 2), (2, 4, 11)),
+    "max_pool1d flat": (lambda nn: nn.MaxPool1d((3,), padding=1, ceil_mode=True), (4, 11)),
+    "max_pool2d": (lambda nn: nn.MaxPool2d(3, 2, 1), (2, 4, 11, 9)),
+    "max_pool2d dilated": (lambda nn: nn.MaxPool2d((2, 3), 1, dilation=(1, 2)), (4, 11, 9)),
+    "avg_pool1d": (lambda nn: nn.AvgPool1d(3, 2, 1, count_include_pad=False), (2, 4, 11)),
+    "avg_pool2d": (lambda nn: nn.AvgPool2d((3, 2), divisor_override=5), (2, 4, 11, 9)),
+    "adaptive_avg_pool1d": (lambda nn: nn.AdaptiveAvgPool1d(5), (2, 4, 11)),
+    "adaptive_avg_pool2d": (lambda nn: nn.AdaptiveAvgPool2d((None, 5)), (2, 4, 11, 9)),
+    "adaptive_avg_pool2d one": (lambda nn: nn.AdaptiveAvgPool2d(1), (2, 4, 11, 9)),
+    "adaptive_max_pool1d": (lambda nn: nn.AdaptiveMaxPool1d(5), (2, 4, 11)),
+    "group_norm": (lambda nn: nn.GroupNorm(2, 4), (3, 4, 5)),
+    "group_norm no bias": (lambda nn: nn.GroupNorm(4, 4, 1e-3, bias=False), (3, 4, 5, 2)),
+    "group_norm plain": (lambda nn: nn.GroupNorm(1, 4, affine=False), (3, 4)),
+    "batch_norm1d": (lambda nn: nn.BatchNorm1d(4), (3, 4)),
+    "batch_norm1d signal": (lambda nn: nn.BatchNorm1d(4, 1e-3, None, bias=False), (3, 4, 5)),
+    "batch_norm1d batch": (lambda nn: nn.BatchNorm1d(4, track_running_stats=False), (3, 4, 5)),
+    "batch_norm2d": (lambda nn: nn.BatchNorm2d(4, momentum=0.2), (3, 4, 5, 6)),
+    "batch_norm2d plain": (lambda nn: nn.BatchNorm2d(4, affine=False), (3, 4, 5, 6)),
+    "batch_norm2d batch": (lambda nn: nn.BatchNorm2d(4, 1e-3, 0.1, True, False), (3, 4, 5, 6)),
+    "instance_norm1d": (lambda nn: nn.InstanceNorm1d(4), (3, 4, 5)),
+    "instance_norm1d flat": (lambda nn: nn.InstanceNorm1d(4, affine=True), (4, 5)),
+    "instance_norm1d tracked": (
+        lambda nn: nn.InstanceNorm1d(4, affine=True, track_running_stats=True),
+        (3, 4, 5),
+    ),
+    "embedding max_norm": (lambda nn: nn.Embedding(10, 3, max_norm=1.0), None),
+    "embedding_bag": (lambda nn: nn.EmbeddingBag(10, 3), None),
+    "embedding_bag sum": (
+        lambda nn: nn.EmbeddingBag(10, 3, 1.0, 1.0, True, "sum", True, padding_idx=-3),
+        None,
+    ),
+    "embedding_bag max": (lambda nn: nn.EmbeddingBag(10, 3, mode="max"), None),
+    "pixel_shuffle": (lambda nn: nn.PixelShuffle(2), (3, 8, 2, 3)),
+    "upsample": (lambda nn: nn.Upsample(scale_factor=2), (3, 4, 5)),
+    "upsample size": (lambda nn: nn.Upsample((7, 3), mode="bilinear"), (3, 4, 5, 6)),
+    "upsample corners": (lambda nn: nn.Upsample(9, None, "linear", True), (3, 4, 5)),
+    "upsample factors": (
+        lambda nn: nn.Upsample(None, (1.5, 2), "bilinear"),
+        (1, 2, 5, 4),
+    ),
     "identity": (lambda nn: nn.Identity(54, unused=True), (3, 4, 5)),
     "flatten": (lambda nn: nn.Flatten(), (3, 4, 5)),
     "flatten some": (lambda nn: nn.Flatten(start_dim=0, end_dim=1), (3, 4, 5)),
@@ -72,6 +131,8 @@ MADE = {
 
 # Containers without a forward of their own.
 HELD = {
+    "bilinear": lambda nn: nn.Bilinear(2, 3, 4),
+    "bilinear no bias": lambda nn: nn.Bilinear(2, 3, 4, bias=False),
     "module": lambda nn: nn.Module(),
     "module list": lambda nn: nn.ModuleList([nn.Linear(2, 3), nn.ReLU(), nn.Linear(2, 3)]),
     "module list repeats": lambda nn: nn.ModuleList(
@@ -109,12 +170,17 @@ def made(name, nn):
 
 
 def filled(net, seed):
-    """numpy values for every parameter, the same for both libraries."""
+    """numpy values for every parameter and buffer, the same for both libraries."""
     rng = np.random.default_rng(seed)
-    return {
+    values = {
         name: rng.uniform(-1, 1, tuple(p.shape)).astype(np.float32)
         for name, p in net.named_parameters()
     }
+    for name, buffer in net.named_buffers():  # running statistics: a variance is positive
+        values[name] = buffer.numpy()
+        if buffer.ndim:
+            values[name] = rng.uniform(0.5, 1.5, tuple(buffer.shape)).astype(np.float32)
+    return values
 
 
 def pair(name):
@@ -123,7 +189,7 @@ def pair(name):
     mine, other = make(ours), make(theirs).eval()
     values = filled(other, 1)
     mine.load_state_dict(values)
-    other.load_state_dict({k: torch.from_numpy(v) for k, v in values.items()})
+    other.load_state_dict({k: torch.as_tensor(v) for k, v in values.items()})
     return mine, other
 
 

@@ -1,42 +1,98 @@
 """Layers with torch.nn's names, arguments, defaults and state_dict keys, on NumPy arrays."""
 
 from . import functional, utils
-from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from .activation import (
+    GELU,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
+from .activation_shaped import ELU, GLU, Hardtanh, LogSoftmax, PReLU, ReLU6, Softmax, Softplus
+from .channel_norm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+)
 from .containers import ModuleList, Sequential
 from .conv import Conv1d
 from .embedding import Embedding
+from .embedding_bag import EmbeddingBag
 from .holders import ModuleDict, ParameterDict, ParameterList
-from .linear import Identity, Linear
+from .linear import Bilinear, Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
 from .parameter import Parameter
+from .pooling import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AvgPool1d,
+    AvgPool2d,
+    MaxPool1d,
+    MaxPool2d,
+)
+from .resize import (
+    PixelShuffle,
+    Upsample,
+)
 from .shape import Dropout, Flatten
 from .swiglu import SwiGLU
 
 __all__ = [
+    "ELU",
     "GELU",
+    "GLU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AvgPool1d",
+    "AvgPool2d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "Bilinear",
     "Conv1d",
     "Dropout",
     "Embedding",
+    "EmbeddingBag",
     "Flatten",
+    "GroupNorm",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
     "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
+    "PReLU",
     "Parameter",
     "ParameterDict",
     "ParameterList",
+    "PixelShuffle",
     "RMSNorm",
     "ReLU",
+    "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softplus",
     "SwiGLU",
     "Tanh",
+    "Upsample",
     "functional",
     "utils",
 ]

@@ -35,6 +35,8 @@ class Attributes:
     _quick: Any = None
     # Plain attributes that the pack or a fusion plan was made from.
     _structural: ClassVar[frozenset[str]] = frozenset({"forward", "__class__"})
+    # Keys that a checkpoint may lack.
+    _optional_state: ClassVar[frozenset[str]] = frozenset()
     # Not part of copies and pickles.
     _transient: ClassVar[tuple[str, ...]] = (
         "_forward_hooks",
@@ -122,6 +124,10 @@ class Attributes:
         with LOCK:  # else a call in another thread might note the old pack's call in between
             self.__dict__["_pack"] = None
             self.__dict__["_quick"] = None
+
+    def _stale_state(self, prefix: str, state: Any) -> tuple[list[str], str]:
+        """Keys of an old checkpoint that a load refuses, and the text that says why."""
+        return [], ""
 
     # ---- attributes ------------------------------------------------------------------------
 

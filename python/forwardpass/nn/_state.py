@@ -54,10 +54,14 @@ class Loading:
     def visit(self, module: Module, state: Mapping[str, Any], prefix: str) -> None:
         """Collect changes and problems of `module` and below; `state` has their keys only."""
         mine = own_state(module)
+        stale, why = module._stale_state(prefix, state)
+        if stale:
+            self.errors.append(why)
         for name, current in mine.items():
             key = prefix + name
             if key not in state:
-                self.missing.append(key)
+                if name not in module._optional_state:
+                    self.missing.append(key)
             elif isinstance(current, Parameter) and stays_stored(state[key], current.shape):
                 self.parameters.append((current, state[key]))
             elif (value := self._fitting(key, state[key], current)) is None:
@@ -68,7 +72,7 @@ class Loading:
                 self.buffers.append((module, name, value))
         for key in state:
             head, dot, _ = key[len(prefix) :].partition(".")
-            if head not in (module._modules if dot else mine):
+            if head not in (module._modules if dot else mine) and key not in stale:
                 self.unexpected.append(key)
         for name, child in module._modules.items():
             if child is not None:

@@ -1,4 +1,4 @@
-"""Element-wise activations and Softmax.
+"""Element-wise activations that a layer's epilogue can apply.
 
 `fused()` of an activation names it for the epilogue of the layer in front (containers.py).
 """
@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, ClassVar
 from forwardpass import _core
 
 from ._layer import Layer
-from .functional import softmax
 
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
 
 _gelu = _core.gelu
+_hardsigmoid = _core.hardsigmoid
+_hardswish = _core.hardswish
 _leaky_relu = _core.leaky_relu
+_mish = _core.mish
 _relu = _core.relu
 _sigmoid = _core.sigmoid
 _silu = _core.silu
@@ -126,18 +128,46 @@ class Tanh(Activation):
         return "tanh", 0.01
 
 
-class Softmax(Layer):
-    """exp(input - max) / sum(exp(input - max)) along `dim`. Follows torch.nn.Softmax.
+class Hardsigmoid(Activation):
+    """min(max(input + 3, 0), 6) / 6. Follows torch.nn.Hardsigmoid."""
 
-    dim None is torch's choice: 0 for inputs of 0, 1 or 3 dimensions, else 1; without its warning.
-    """
-
-    def __init__(self, dim: int | None = None) -> None:
+    def __init__(self, inplace: bool = False) -> None:
         super().__init__()
-        self.dim = dim
+        self.inplace = inplace
 
     def forward(self, input: ArrayInput) -> Array:
-        return softmax(input, self.dim)
+        return _hardsigmoid(input, None)
+
+    def fused(self) -> tuple[str, float]:
+        return "hardsigmoid", 0.01
+
+
+class Hardswish(Activation):
+    """input * hardsigmoid(input). Follows torch.nn.Hardswish."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: ArrayInput) -> Array:
+        return _hardswish(input, None)
+
+    def fused(self) -> tuple[str, float]:
+        return "hardswish", 0.01
+
+
+class Mish(Activation):
+    """input * tanh(softplus(input)). Follows torch.nn.Mish."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def forward(self, input: ArrayInput) -> Array:
+        return _mish(input, None)
+
+    def fused(self) -> tuple[str, float]:
+        return "mish", 0.01
 
     def extra_repr(self) -> str:
-        return f"dim={self.dim}"
+        return "inplace=True" if self.inplace else ""

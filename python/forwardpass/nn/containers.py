@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, overload
 
 from ._layer import Layer
 from ._structure import EPOCH, touch
-from .activation import GELU, Activation, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from .activation import (
+    GELU,
+    Activation,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    Mish,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Tanh,
+)
+from .activation_shaped import ReLU6
 from .conv import Conv1d
 from .linear import Linear
 from .module import Module
@@ -24,7 +36,10 @@ if TYPE_CHECKING:
 Step: TypeAlias = tuple[Any, "str | None", float]
 
 _LAYERS = (Linear, Conv1d)
-_ACTIVATIONS = (ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU)
+_ACTIVATIONS = (
+    *(ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU),
+    *(ReLU6, Hardsigmoid, Hardswish, Mish),
+)
 
 
 def _touching(method: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from forwardpass import _core
 from . import init
 from ._checks import integer, require_cpu, require_float32
 from ._layer import Layer
+from .functional import embedding
 from .parameter import LOCK, Parameter
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class Embedding(Layer):
 
     weight (num_embeddings, embedding_dim) starts as N(0, 1), the row `padding_idx` as zeros; a
     negative `padding_idx` counts from the end. `norm_type`, `scale_grad_by_freq` and `sparse` are
-    accepted and change nothing; `max_norm` raises NotImplementedError. Follows torch.nn.Embedding.
+    accepted and change nothing; rows above `max_norm` are scaled to it. Follows torch.nn.Embedding.
     """
 
     weight: Array
@@ -53,7 +54,6 @@ class Embedding(Layer):
         self.scale_grad_by_freq = scale_grad_by_freq
         self.sparse = sparse
         weight = self._first_weight(_weight)
-        self._check_supported()
         require_cpu("Embedding", device)
         require_float32("Embedding", dtype)
         self.register_parameter("weight", weight)
@@ -74,10 +74,6 @@ class Embedding(Layer):
         if weight.shape != shape:
             raise ValueError("Shape of weight does not match num_embeddings and embedding_dim")
         return weight
-
-    def _check_supported(self) -> None:
-        if self.max_norm is not None:
-            raise NotImplementedError("Embedding: max_norm")
 
     @classmethod
     def from_pretrained(
@@ -108,7 +104,6 @@ class Embedding(Layer):
         )
 
     def _make_pack(self) -> Array:
-        self._check_supported()
         with LOCK:
             weight = self.weight
             self.__dict__["_pack"] = weight
@@ -118,12 +113,16 @@ class Embedding(Layer):
         weight = self._pack
         if weight is None:
             weight = self._make_pack()
+        if self.max_norm is not None:
+            return embedding(input, weight, None, self.max_norm, self.norm_type)
         return _embedding(input, weight, None)
 
     def extra_repr(self) -> str:
         text = f"{self.num_embeddings}, {self.embedding_dim}"
         if self.padding_idx is not None:
             text += f", padding_idx={self.padding_idx}"
+        if self.max_norm is not None:
+            text += f", max_norm={self.max_norm}"
         if self.norm_type != 2:
             text += f", norm_type={self.norm_type}"
         if self.scale_grad_by_freq is not False:

@@ -1,4 +1,4 @@
-"""Linear and Identity."""
+"""Linear, Bilinear and Identity."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from forwardpass import _core
 from . import init
 from ._checks import integer, require_cpu, require_float32
 from ._layer import Layer, PackedLayer
+from .functional import bilinear
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -69,4 +70,46 @@ class Linear(PackedLayer, calls_pack=True):
         return (
             f"in_features={self.in_features}, out_features={self.out_features}, "
             f"bias={self._given('bias')}"
+        )
+
+
+class Bilinear(Layer):
+    """y[o] = sum over i, j of input1[i] * weight[o, i, j] * input2[j], + bias[o].
+
+    input1 (*, in1_features), input2 (*, in2_features) to (*, out_features). weight (O, I, J) and
+    bias (O,) start as U(-1/sqrt(I), 1/sqrt(I)). Follows torch.nn.Bilinear.
+    """
+
+    weight: Array
+    bias: Array | None
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.in1_features = integer("Bilinear", "in1_features", in1_features, 1)
+        self.in2_features = integer("Bilinear", "in2_features", in2_features, 0)
+        self.out_features = integer("Bilinear", "out_features", out_features, 0)
+        require_cpu("Bilinear", device)
+        require_float32("Bilinear", dtype)
+        bound = init.fan_in_bound(self.in1_features)
+        shape = (self.out_features, self.in1_features, self.in2_features)
+        self.register_parameter("weight", Parameter.drawn(init.uniform, shape, bound))
+        self.register_parameter(
+            "bias", Parameter.drawn(init.uniform, shape[:1], bound) if bias else None
+        )
+
+    def forward(self, input1: ArrayInput, input2: ArrayInput) -> Array:
+        return bilinear(input1, input2, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
+            f"out_features={self.out_features}, bias={self._given('bias')}"
         )

@@ -18,7 +18,8 @@ from .parameter import LOCK
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
 
-_silu = _core.silu
+_swiglu = _core.swiglu
+_swiglu_halves = _core._swiglu_halves
 
 # Up to this many outputs the number of chains of a product depends on the weight's shape
 # (docs/numerics.md, linear), so that a stacked weight would give other bits than its halves.
@@ -87,14 +88,12 @@ class SwiGLU(Layer):
             fused = self._make_plan()
         stacked = self._stacked() if fused else None
         if stacked is None:
-            inner = _silu(self.gate_proj(input), None)
-            up = self.up_proj(input)
-        else:
+            inner = _swiglu(self.gate_proj(input), self.up_proj(input), None)
+        elif stacked.gate.rows.start == 0:
+            inner = _swiglu_halves(stacked.pack(input))
+        else:  # the children have traded places since their weights were stacked
             both = stacked.pack(input)
-            inner = _silu(both[..., stacked.gate.rows], None)
-            up = both[..., stacked.up.rows]
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            inner = np.multiply(inner, up)
+            inner = _swiglu(both[..., stacked.gate.rows], both[..., stacked.up.rows], None)
         down: Any = self._modules["down_proj"]
         return down(inner)  # type: ignore[no-any-return]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+from .fusion import fuse
 from .module import Module
 
 T = TypeVar("T", bound=Module)
 
-__all__ = ["remove_weight_norm", "weight_norm"]
+__all__ = ["fuse", "remove_weight_norm", "weight_norm"]
 
 
 def weight_norm(module: T, name: str = "weight", dim: int | None = 0) -> T:

@@ -110,15 +110,15 @@ def _softmax_calls(name: str, kind: str) -> Iterator[Arguments]:
         yield {"input": new("input", shape, kind), "dim": dim}
 
 
-def softmax() -> list[Case]:
+def softmax(op: str) -> list[Case]:
     kinds = ("span", "wide", "subnormal", "sprinkled", "special")
     return [
-        Case(f"softmax/{k}", partial(_softmax_calls, f"softmax/{k}", k), k not in kinds[3:])
+        Case(f"{op}/{k}", partial(_softmax_calls, f"{op}/{k}", k), k not in kinds[3:])
         for k in kinds
     ]
 
 
-def _elements(name: str, more: Arguments) -> Iterator[Arguments]:
+def elements(name: str, more: Arguments) -> Iterator[Arguments]:
     """Every length past two tiles; all exponents; the range where functions bend; specials."""
     new = Namer(name)
     for n in (*range(0, 133), *ROWS[-11:], 1023, 1024, 1025):
@@ -132,21 +132,21 @@ def _elements(name: str, more: Arguments) -> Iterator[Arguments]:
 
 
 def unary(op: str) -> list[Case]:
-    return [Case(op, partial(_elements, op, {}))]
+    return [Case(op, partial(elements, op, {}))]
 
 
 def leaky_relu() -> list[Case]:
     slopes = (0.01, 0.2, -0.5, 3.0)
     names = [f"leaky_relu/{slope}" for slope in slopes]
     return [
-        Case(name, partial(_elements, name, {"negative_slope": slope}))
+        Case(name, partial(elements, name, {"negative_slope": slope}))
         for name, slope in zip(names, slopes, strict=True)
     ]
 
 
 def gelu() -> list[Case]:
     return [
-        Case(f"gelu/{form}", partial(_elements, f"gelu/{form}", {"approximate": form}))
+        Case(f"gelu/{form}", partial(elements, f"gelu/{form}", {"approximate": form}))
         for form in ("none", "tanh")
     ]
 

@@ -10,7 +10,10 @@ from .arrays import uniform
 from .cases import LENGTHS, Arguments, Case, Namer
 from .products import pads
 
-ACTIVATIONS = (None, "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "leaky_relu")
+ACTIVATIONS = (
+    *(None, "relu", "gelu", "gelu_tanh", "silu", "sigmoid", "tanh", "leaky_relu"),
+    *("relu6", "hardsigmoid", "hardswish", "mish"),
+)
 FEATURES = (1, 2, 4, 5, 8, 16, 17, 31, 32, 33, 48, 63, 64, 65, 127, 128, 129, 193)
 REDUCTIONS = (1, 2, 3, 4, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 257, 515)
 ROW_COUNTS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 13, 19, 49)

@@ -13,7 +13,11 @@ gelu      below -5 relative 1e-5: x Phi(x) with Phi by exp(-x^2/2), whose argume
           amplified by x^2/2. Underflow as for silu.
 gelu_tanh below -1 relative 2^-22 (1 + |2 u|), u = sqrt(2/pi)(x + 0.044715 x^3): the rounding of
           the argument of exp is amplified by the argument. Underflow as for silu.
-relu      exact.  leaky_relu: one product, u |y| + eta on the negative side.
+relu, relu6  exact.  leaky_relu: one product, u |y| + eta on the negative side.
+hardsigmoid  x + 3 and the quotient round once each: gamma(2), and eta; hardswish: one product more.
+mish      x p / q. e = exp(-|x|) is good to 3 u. Below 0 e + 2 is good to 2 u, p to 6 u, and p / q,
+          whose relative slope in p is 2 / (p + 2), to 8 u; above 0 p to 3 u, q to 5.6 u. With the
+          quotient and the product at most 10.6 u: gamma(11). Underflow of e as for silu.
 """
 
 from __future__ import annotations
@@ -32,9 +36,16 @@ _ROOT_HALF = math.sqrt(0.5)
 
 ULPS = {"exp": 1.5, "expm1": 2.0, "log": 2.0, "log1p": 2.0, "erf": 2.5, "tanh": 2.5, "sigmoid": 2.5}
 
-# max |f'|: how far an error in the argument can carry. gelu: at sqrt(2), silu: at 2.3994.
+ROUNDINGS = {"hardsigmoid": 2, "hardswish": 3}
+
+# max |f'|: how far an error in the argument can carry. gelu: at sqrt(2), silu: at 2.3994, mish: at
+# 1.49, hardswish: just below 3.
 LIPSCHITZ = {
     "relu": 1.0,
+    "relu6": 1.0,
+    "hardsigmoid": 1 / 6,
+    "hardswish": 1.5,
+    "mish": 1.09,
     "gelu": 1.13,
     "gelu_tanh": 1.13,
     "silu": 1.1,
@@ -53,6 +64,16 @@ def _gelu_exact(x: F64) -> F64:
     return np.asarray(0.5 * x * _erfc(-x * _ROOT_HALF)) if x.size else x
 
 
+def _mish_exact(x: F64) -> F64:
+    e = np.exp(-np.abs(x))
+    p = np.where(x < 0, e * (e + 2), 1 + 2 * e)
+    return np.asarray(x * (p / (p + np.where(x < 0, 2.0, 2 * e * e))))
+
+
+def _hardsigmoid_exact(x: F64) -> F64:
+    return np.asarray(np.clip(x + 3, 0, 6) / 6)
+
+
 def _tanh_argument(x: F64) -> F64:
     return np.asarray(math.sqrt(2.0 / math.pi) * (x + 0.044715 * x * x * x))
 
@@ -66,6 +87,10 @@ EXACT: dict[str, Callable[[F64], F64]] = {
     "tanh": np.tanh,
     "sigmoid": _sigmoid_exact,
     "relu": lambda x: np.asarray(np.where(x <= 0, 0.0, x)),
+    "relu6": lambda x: np.clip(x, 0.0, 6.0),
+    "hardsigmoid": _hardsigmoid_exact,
+    "hardswish": lambda x: x * _hardsigmoid_exact(x),
+    "mish": _mish_exact,
     "silu": lambda x: x * _sigmoid_exact(x),
     "gelu": _gelu_exact,
     "gelu_tanh": lambda x: x * _sigmoid_exact(2.0 * _tanh_argument(x)),
@@ -83,12 +108,16 @@ def _own_bound(name: str, x: F64, value: F64) -> F64:
     size = np.abs(value)
     if name == "silu":
         return np.asarray(gamma(6) * size + _underflow(x))
+    if name == "mish":
+        return np.asarray(gamma(11) * size + _underflow(x))
+    if name in ROUNDINGS:
+        return np.asarray(gamma(ROUNDINGS[name]) * size + (np.abs(x) + 1) * ETA * 8)
     if name == "gelu":
         return np.asarray(np.where(x >= -5, 4 * ulp(value), 1e-5 * size + _underflow(x)))
     if name == "gelu_tanh":
         below = 2.0**-22 * (1 + np.abs(2 * _tanh_argument(x))) * size + _underflow(x)
         return np.asarray(np.where(x >= -1, 4 * ulp(value), below))
-    return np.zeros_like(value)  # relu
+    return np.zeros_like(value)  # relu, relu6
 
 
 def unary(name: str, input: Any) -> Bounded:
@@ -119,7 +148,7 @@ def _relative(name: str, x: F64) -> Any:
         return np.where(x >= -5, 8 * UNIT, 1e-5)
     if name == "gelu_tanh":
         return np.where(x >= -1, 8 * UNIT, 2.0**-22 * (1 + np.abs(2 * _tanh_argument(x))))
-    return gamma(6) if name == "silu" else 0.0
+    return gamma({"silu": 6, "mish": 11, **ROUNDINGS}.get(name, 0))
 
 
 def activated(name: str | None, bounded: Bounded, negative_slope: float = 0.01) -> Bounded:
@@ -137,7 +166,7 @@ def activated(name: str | None, bounded: Bounded, negative_slope: float = 0.01) 
     result = EXACT[name](value)
     carried = LIPSCHITZ[name] * tolerance
     own = _relative(name, value - tolerance) * (np.abs(result) + carried)
-    absolute = 0.0 if name == "relu" else _underflow(value) + 2.5 * 2.0**-149
+    absolute = 0.0 if name in ("relu", "relu6") else _underflow(value) + 2.5 * 2.0**-149
     return result, carried + own + absolute
 
 

@@ -9,7 +9,19 @@ from typing import Any
 
 import numpy as np
 
-from . import cases, cases_products, elementwise, products, rows
+from . import (
+    activations,
+    cases,
+    cases_channels,
+    cases_elements,
+    cases_pools,
+    cases_products,
+    channels,
+    elementwise,
+    pools,
+    products,
+    rows,
+)
 from .bounds import F32, Bounded
 from .cases import Case
 
@@ -52,6 +64,63 @@ def _unary(name: str) -> Op:
     return Op(name, reference, {"input": REQUIRED}, partial(cases.unary, name))
 
 
+def _pools() -> list[Op]:
+    windows = {"input": REQUIRED, "kernel_size": REQUIRED, "stride": None, "padding": 0}
+    largest = {**windows, "dilation": 1, "ceil_mode": False}
+    mean = {**windows, "ceil_mode": False, "count_include_pad": True, "divisor_override": None}
+    adaptive = {"input": REQUIRED, "output_size": REQUIRED}
+    return [
+        Op("max_pool2d", pools.max_pool2d, largest, cases_pools.max_pool2d),
+        Op("avg_pool2d", pools.avg_pool2d, mean, cases_pools.avg_pool2d),
+        Op(
+            "adaptive_avg_pool2d",
+            pools.adaptive_avg_pool2d,
+            adaptive,
+            cases_pools.adaptive_avg_pool2d,
+        ),
+    ]
+
+
+def _channels() -> list[Op]:
+    affine = {"weight": None, "bias": None, "eps": 1e-5}
+    group = {"input": REQUIRED, "num_groups": REQUIRED, **affine}
+    batch = {"input": REQUIRED, "running_mean": REQUIRED, "running_var": REQUIRED, **affine}
+    power = {"input": REQUIRED, "p": 2.0, "dim": 1, "eps": 1e-12}
+    bag = {"indices": REQUIRED, "offsets": REQUIRED, "weight": REQUIRED, "mode": "mean"}
+    bag["per_sample_weights"] = None
+    return [
+        Op("group_norm", channels.group_norm, group, cases_channels.group_norm),
+        Op("batch_norm", channels.batch_norm, batch, cases_channels.batch_norm),
+        Op("normalize", channels.normalize, power, cases_channels.normalize),
+        Op("embedding_bag", channels.embedding_bag, bag, cases_channels.embedding_bag),
+    ]
+
+
+def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
+    """An element-wise op with parameters, whose defaults are the first choice."""
+    parameters = {"input": REQUIRED, **choices[0]}
+    return Op(name, reference, parameters, partial(cases_elements.shaped, name, *choices))
+
+
+def _activations() -> list[Op]:
+    elu = [{"alpha": alpha} for alpha in (1.0, 0.3, -2.0)]
+    bounds = ((-1.0, 1.0), (0.0, 6.0), (-0.3, 2.5), (2.0, 2.0))
+    hardtanh = [{"min_val": low, "max_val": high} for low, high in bounds]
+    slopes = ((1.0, 20.0), (2.5, 8.0), (-0.7, 20.0), (1.0, 200.0))
+    softplus = [{"beta": beta, "threshold": threshold} for beta, threshold in slopes]
+    glu = {"input": REQUIRED, "dim": -1}
+    gates = {"gate": REQUIRED, "up": REQUIRED}
+    prelu = {"input": REQUIRED, "weight": REQUIRED}
+    return [
+        _shaped("elu", activations.elu, elu),
+        _shaped("hardtanh", activations.hardtanh, hardtanh),
+        _shaped("softplus", activations.softplus, softplus),
+        Op("glu", activations.glu, glu, cases_elements.glu),
+        Op("swiglu", activations.swiglu, gates, cases_elements.swiglu),
+        Op("prelu", activations.prelu, prelu, cases_elements.prelu),
+    ]
+
+
 def _all() -> list[Op]:
     linear = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **_EPILOGUE}
     conv = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
@@ -61,17 +130,23 @@ def _all() -> list[Op]:
     layer = {"input": REQUIRED, **_NORM, "bias": None, "eps": 1e-5}
     leaky = {"input": REQUIRED, "negative_slope": 0.01}
     gelu = {"input": REQUIRED, "approximate": "none"}
+    over = {"input": REQUIRED, "dim": -1}
     return [
         Op("linear", products.linear, linear, cases_products.linear),
         Op("conv1d", products.conv1d, conv1d, cases_products.conv1d),
         Op("rms_norm", rows.rms_norm, rms, cases.rms_norm),
         Op("add_rms_norm", rows.add_rms_norm, add_rms, cases.add_rms_norm, outputs=2),
         Op("layer_norm", rows.layer_norm, layer, cases.layer_norm),
-        Op("softmax", rows.softmax, {"input": REQUIRED, "dim": -1}, cases.softmax),
+        Op("softmax", rows.softmax, over, partial(cases.softmax, "softmax")),
+        Op("log_softmax", rows.log_softmax, over, partial(cases.softmax, "log_softmax")),
         *map(_unary, ("exp", "expm1", "log", "log1p", "erf")),
         *map(_unary, ("relu", "silu", "sigmoid", "tanh")),
+        *map(_unary, ("relu6", "hardsigmoid", "hardswish", "mish")),
         Op("leaky_relu", elementwise.leaky_relu, leaky, cases.leaky_relu),
         Op("gelu", elementwise.gelu, gelu, cases.gelu),
+        *_activations(),
+        *_pools(),
+        *_channels(),
         Op(
             "embedding",
             elementwise.embedding,

@@ -1,4 +1,4 @@
-"""rms_norm, add_rms_norm, layer_norm and softmax in float64, with their bounds.
+"""rms_norm, add_rms_norm, layer_norm, softmax and log_softmax in float64, with their bounds.
 
 A row sum has 64 partials by index mod 64 and a tree of depth 6 (+2 +4), so each of n terms passes
 at most ceil(n / 64) + 6 roundings; where the terms are added, not fma'd, the first addition (to
@@ -19,7 +19,7 @@ TREE = 6
 DEFAULT_EPS = 2.0**-23
 
 
-def _steps(n: int) -> int:
+def steps(n: int) -> int:
     return math.ceil(n / 64) + TREE
 
 
@@ -30,7 +30,7 @@ def _rows(x: F64, normalized_shape: Any) -> tuple[F64, int]:
     return x.reshape(*lead, n), n
 
 
-def _reciprocal_root(relative: Any) -> Any:
+def reciprocal_root(relative: Any) -> Any:
     """1/sqrt of a quantity with that relative error g: g/2 / (1 - g) at most, since the series of
     (1 - g)^(-1/2) - 1 is below that of g/2 (1 + g + ...); then sqrt and division round: gamma(2).
     """
@@ -50,9 +50,9 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: Any = N
         rows, n = _rows(x, normalized_shape)
         e = float(np.float32(DEFAULT_EPS if eps is None else eps))
         q = (rows * rows).sum(axis=-1, keepdims=True) / max(n, 1) + e
-        relative = grow(gamma(_steps(n) + 2), 2 * ETA / q)
+        relative = grow(gamma(steps(n) + 2), 2 * ETA / q)
         y = rows / np.sqrt(q)
-        tolerance = np.abs(y) * grow(_reciprocal_root(relative), UNIT) + ETA
+        tolerance = np.abs(y) * grow(reciprocal_root(relative), UNIT) + ETA
         if weight is not None:
             w = float64(weight).reshape(n)
             y, tolerance = rounded(y * w, tolerance * np.abs(w), underflow=True)
@@ -83,7 +83,7 @@ def _variance_bound(d: F64, mean_error: F64, variance: F64, n: int) -> F64:
 
     shifted = mean_error**2 + 2 * average(np.abs(d) * rho) + 2 * mean_error * average(rho)
     shifted = shifted + average(rho * rho)
-    return np.asarray(shifted + gamma(_steps(n) + 1) * (variance + shifted) + 2 * ETA)
+    return np.asarray(shifted + gamma(steps(n) + 1) * (variance + shifted) + 2 * ETA)
 
 
 def layer_norm(
@@ -103,10 +103,10 @@ def layer_norm(
         d = rows - mean
         variance = (d * d).sum(axis=-1, keepdims=True) / max(n, 1)
         size = np.abs(rows).sum(axis=-1, keepdims=True) / max(n, 1)
-        mean_error = gamma(_steps(n)) * size + ETA
+        mean_error = gamma(steps(n)) * size + ETA
         q = variance + e
         relative = grow(_variance_bound(d, mean_error, variance, n) / q, UNIT)
-        r, r_error = 1.0 / np.sqrt(q), _reciprocal_root(relative)
+        r, r_error = 1.0 / np.sqrt(q), reciprocal_root(relative)
         d_error = rounded(d, mean_error)[1]
         t = d * r
         t_error = (np.abs(d) * r_error + d_error * (1 + r_error)) * r
@@ -140,8 +140,32 @@ def softmax(input: Any, dim: int) -> Bounded:
         e_error = np.where(np.isinf(a), 0.0, e * relative + ULPS["exp"] * 2.0**-149)
         s = e.sum(axis=-1, keepdims=True)
         lost = e_error.sum(axis=-1, keepdims=True) / s
-        s_relative = grow(lost, gamma(_steps(x.shape[-1]) - 1))
+        s_relative = grow(lost, gamma(steps(x.shape[-1]) - 1))
         scale = grow(s_relative / (1 - s_relative), gamma(2))
         y = e / s
         tolerance = (y * scale + e_error / s * (1 + scale) + ETA) * SLACK
         return np.moveaxis(y, -1, dim), np.moveaxis(tolerance, -1, dim)
+
+
+def log_softmax(input: Any, dim: int) -> Bounded:
+    """y = a - ln s, a = x - max, s = sum(exp(a)) as in softmax.
+
+    a rounds once. s >= 1 has the relative error of softmax's, which is what ln s is off by; the
+    logarithm adds 2 ULP, at most 4 u; the difference rounds once.
+    """
+    with np.errstate(all="ignore"):
+        x = np.moveaxis(np.atleast_1d(float64(input)), dim, -1)
+        if x.shape[-1] == 0:
+            return np.zeros(np.shape(input)), np.zeros(np.shape(input))
+        a = x - x.max(axis=-1, keepdims=True)
+        e = np.exp(a)
+        size = np.where(np.isinf(a), 0.0, np.abs(a))
+        e_error = e * grow(np.expm1(UNIT * size), ULPS["exp"] * 2 * UNIT) + ULPS["exp"] * 2.0**-149
+        s = e.sum(axis=-1, keepdims=True)
+        relative = grow(e_error.sum(axis=-1, keepdims=True) / s, gamma(steps(x.shape[-1]) - 1))
+        log_error = relative / (1 - relative)
+        log_error = log_error + 4 * UNIT * (np.log(s) + log_error)
+        y, tolerance = rounded(a - np.log(s), UNIT * size + log_error)
+        tolerance = np.where(np.isinf(a), 0.0, tolerance) * SLACK
+        back = np.moveaxis(y, -1, dim), np.moveaxis(tolerance, -1, dim)
+        return back[0].reshape(np.shape(input)), back[1].reshape(np.shape(input))

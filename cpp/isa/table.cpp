@@ -1,0 +1,10 @@
+#include "../kernels/table.h"
+
+namespace forwardpass {
+namespace FP_ISA {
+
+extern const TableKernels table_kernels;
+const TableKernels table_kernels = {bag_of_rows, blend_rows};
+
+}  // namespace FP_ISA
+}  // namespace forwardpass

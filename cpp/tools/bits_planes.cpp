@@ -1,0 +1,177 @@
+// How `bits` runs activations with parameters, pooling, norms by channel and bags; see
+// bits_ops.cpp.
+#include "../ops.h"
+#include "bits_runners.h"
+
+namespace forwardpass {
+namespace tools {
+namespace {
+
+float number(const Call& call, const char* name) { return static_cast<float>(call.real(name)); }
+
+// Rows, columns: an argument of one number or two.
+struct Pair {
+  int64_t rows, cols;
+};
+Pair pair_of(const Call& call, const char* name) {
+  const Shape given = call.integers(name);
+  return {given.front(), given.back()};
+}
+
+using Pool = void (*)(const float*, int64_t, const PoolAxis&, const PoolAxis&, float*);
+
+void run_pool(Call& call, Pool pool, const PoolAxis& rows, const PoolAxis& cols) {
+  const Array& x = call.array("input");
+  Shape shape = x.shape;
+  shape[shape.size() - 2] = rows.out;
+  shape[shape.size() - 1] = cols.out;
+  Array& y = call.result(shape);
+  call.in_pieces(product(x.shape, 0, x.shape.size() - 2), [&](int64_t first, int64_t count) {
+    pool(x.data() + first * rows.in * cols.in, count, rows, cols,
+         y.floats.get() + first * rows.out * cols.out);
+  });
+}
+
+struct Windows {
+  PoolAxis rows, cols;
+  Windows(Call& call, Pair dilation, bool include_pad) {
+    const Array& x = call.array("input");
+    const Pair kernel = pair_of(call, "kernel_size"), pad = pair_of(call, "padding");
+    const Pair stride = call.has("stride") ? pair_of(call, "stride") : kernel;
+    const bool ceil = call.integer("ceil_mode") != 0;
+    rows = PoolAxis::sliding(x.dim(-2), kernel.rows, stride.rows, pad.rows, dilation.rows, ceil,
+                             include_pad);
+    cols = PoolAxis::sliding(x.dim(-1), kernel.cols, stride.cols, pad.cols, dilation.cols, ceil,
+                             include_pad);
+  }
+};
+
+}  // namespace
+
+void run_hardtanh(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const float low = number(call, "min_val"), high = number(call, "max_val");
+  call.in_pieces(x.size(), [&](int64_t first, int64_t count) {
+    hardtanh(x.data() + first, y.floats.get() + first, count, low, high);
+  });
+}
+
+void run_softplus(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const float beta = number(call, "beta"), threshold = number(call, "threshold");
+  call.in_pieces(x.size(), [&](int64_t first, int64_t count) {
+    softplus(x.data() + first, y.floats.get() + first, count, beta, threshold);
+  });
+}
+
+void run_glu(Call& call) {
+  const Array& x = call.array("input");
+  const size_t at = dimension_of(call, x);
+  const int64_t n = x.shape.at(at) / 2, inner = product(x.shape, at + 1);
+  Shape shape = x.shape;
+  shape[at] = n;
+  Array& y = call.result(shape);
+  call.in_pieces(product(x.shape, 0, at), [&](int64_t first, int64_t count) {
+    glu(x.data() + first * 2 * n * inner, count, n, inner, y.floats.get() + first * n * inner);
+  });
+}
+
+void run_swiglu(Call& call) {
+  const Array &gate = call.array("gate"), &up = call.array("up");
+  Array& y = call.result(gate.shape);
+  call.in_pieces(gate.size(), [&](int64_t first, int64_t count) {
+    swiglu(gate.data() + first, up.data() + first, count, y.floats.get() + first);
+  });
+}
+
+void run_prelu(Call& call) {
+  const Array &x = call.array("input"), &weight = call.array("weight");
+  Array& y = call.result(x.shape);
+  if (weight.size() == 1) {
+    call.in_pieces(x.size(), [&](int64_t first, int64_t count) {
+      unary(Unary::leaky_relu, x.data() + first, y.floats.get() + first, count, weight.data()[0]);
+    });
+    return;
+  }
+  const int64_t channels = x.dim(1), inner = product(x.shape, 2), item = channels * inner;
+  call.in_pieces(x.dim(0), [&](int64_t first, int64_t count) {
+    prelu(x.data() + first * item, weight.data(), count, channels, inner,
+          y.floats.get() + first * item);
+  });
+}
+
+void run_max_pool(Call& call) {
+  const Windows windows(call, pair_of(call, "dilation"), true);
+  run_pool(call, max_pool, windows.rows, windows.cols);
+}
+
+void run_avg_pool(Call& call) {
+  Windows windows(call, {1, 1}, call.integer("count_include_pad") != 0);
+  if (call.has("divisor_override")) {
+    const auto divisor = static_cast<float>(call.integer("divisor_override"));
+    windows.rows.divisor.assign(windows.rows.divisor.size(), divisor);
+    windows.cols.divisor.assign(windows.cols.divisor.size(), 1.0f);
+  }
+  run_pool(call, avg_pool, windows.rows, windows.cols);
+}
+
+void run_adaptive_avg_pool(Call& call) {
+  const Array& x = call.array("input");
+  const Pair size = pair_of(call, "output_size");
+  run_pool(call, avg_pool, PoolAxis::adaptive(x.dim(-2), size.rows),
+           PoolAxis::adaptive(x.dim(-1), size.cols));
+}
+
+void run_group_norm(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const float *weight = call.floats("weight"), *bias = call.floats("bias");
+  const int64_t channels = x.dim(1), inner = product(x.shape, 2), item = channels * inner;
+  call.in_pieces(x.dim(0), [&](int64_t first, int64_t count) {
+    group_norm(x.data() + first * item, weight, bias, number(call, "eps"), count,
+               call.integer("num_groups"), channels, inner, y.floats.get() + first * item);
+  });
+}
+
+void run_batch_norm(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const float *mean = call.floats("running_mean"), *var = call.floats("running_var");
+  const float *weight = call.floats("weight"), *bias = call.floats("bias");
+  const int64_t channels = x.dim(1), inner = product(x.shape, 2), item = channels * inner;
+  call.in_pieces(x.dim(0), [&](int64_t first, int64_t count) {
+    batch_norm(x.data() + first * item, mean, var, weight, bias, number(call, "eps"), count,
+               channels, inner, y.floats.get() + first * item);
+  });
+}
+
+void run_normalize(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const size_t at = dimension_of(call, x);
+  const int64_t n = x.ndim() ? x.shape.at(at) : 1, inner = product(x.shape, at + 1);
+  const float p = number(call, "p"), eps = number(call, "eps");
+  call.in_pieces(product(x.shape, 0, at), [&](int64_t first, int64_t count) {
+    const int64_t offset = first * n * inner;
+    normalize(x.data() + offset, p, eps, count, n, inner, y.floats.get() + offset);
+  });
+}
+
+void run_embedding_bag(Call& call) {
+  const Array &index = call.array("indices"), &offsets = call.array("offsets");
+  const Array& table = call.array("weight");
+  const std::string& mode = call.text("mode");
+  const Bag bag = mode == "sum" ? Bag::sum : mode == "mean" ? Bag::mean : Bag::max;
+  const int64_t bags = offsets.size() - 1, width = table.dim(1);
+  const float* factors = call.floats("per_sample_weights");
+  Array& y = call.result({bags, width});
+  call.in_pieces(bags, [&](int64_t first, int64_t count) {
+    embedding_bag(index.integers.get(), offsets.integers.get() + first, count, table.data(), width,
+                  factors, bag, y.floats.get() + first * width);
+  });
+}
+
+}  // namespace tools
+}  // namespace forwardpass

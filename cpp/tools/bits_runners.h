@@ -1,0 +1,30 @@
+// Runners of operators, for the table in bits_ops.cpp.
+#pragma once
+
+#include "bits.h"
+
+namespace forwardpass {
+namespace tools {
+
+// bits_planes.cpp: activations with parameters, pooling, norms by channel, bags.
+void run_hardtanh(Call& call);
+void run_softplus(Call& call);
+void run_glu(Call& call);
+void run_swiglu(Call& call);
+void run_prelu(Call& call);
+void run_max_pool(Call& call);
+void run_avg_pool(Call& call);
+void run_adaptive_avg_pool(Call& call);
+void run_group_norm(Call& call);
+void run_batch_norm(Call& call);
+void run_normalize(Call& call);
+void run_embedding_bag(Call& call);
+
+// The dimension `dim` of x, counted from the front.
+inline size_t dimension_of(const Call& call, const Array& x) {
+  const int64_t dim = call.integer("dim");
+  return static_cast<size_t>(dim < 0 ? dim + (x.ndim() ? x.ndim() : 1) : dim);
+}
+
+}  // namespace tools
+}  // namespace forwardpass
