@@ -209,7 +209,7 @@ print("done")
 
 
 def test_large_results_keep_their_memory_for_the_next():
-    """Of more than 32 MiB; a result that is in use never shares it."""
+    """Of 16 MiB and more; a result that is in use never shares it."""
     _core.empty_cache()
     x = np.full(9 << 20, -1, np.float32)
     y = _core.relu(x, None)
@@ -221,7 +221,7 @@ def test_large_results_keep_their_memory_for_the_next():
     assert _core._kept_bytes() == 0  # the view holds it
     del view
     assert _core._kept_bytes() == x.nbytes
-    again = _core.tanh(np.full(8 << 20, 1, np.float32), None)  # 32 MiB: not large
+    again = _core.tanh(np.full((4 << 20) - 1, 1, np.float32), None)  # not large
     assert _core._kept_bytes() == x.nbytes
     del again
     again = _core.relu(-x[: (9 << 20) - 5], None)

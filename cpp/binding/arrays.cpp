@@ -116,7 +116,7 @@ py::ssize_t product(const py::ssize_t* dims, int ndim) {
 
 py::array new_array(const py::ssize_t* dims, int ndim) {
   const py::ssize_t count = product(dims, ndim);
-  if (count > kLargeFloats) return new_large_array(dims, ndim, count);
+  if (count >= kLargeFloats) return new_large_array(dims, ndim, count);
   Py_INCREF(float32_descr());
   PyObject* array =
       api().PyArray_NewFromDescr_(api().PyArray_Type_, float32_descr(), ndim,

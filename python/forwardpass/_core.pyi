@@ -255,7 +255,7 @@ def embedding_bag(
 ) -> numpy.ndarray: ...
 def empty_cache() -> None:
     """
-    Gives the memory kept for results of more than 32 MiB back to the system.
+    Gives the memory kept for results of 16 MiB and more back to the system.
     """
 
 def erf(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
