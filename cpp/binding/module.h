@@ -7,6 +7,7 @@ namespace forwardpass {
 
 void bind_linear(pybind11::module_& m);
 void bind_conv1d(pybind11::module_& m);
+void bind_conv2d(pybind11::module_& m);
 void bind_rows(pybind11::module_& m);    // element-wise functions, norms, softmax, embedding
 void bind_system(pybind11::module_& m);  // instruction sets, threads, versions
 

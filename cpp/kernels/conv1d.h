@@ -16,10 +16,6 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Output channels come in balanced blocks of at most MR: the first of block i of `blocks`.
-FP_INLINE int64_t block_count(int64_t out) { return (out + kConvMR - 1) / kConvMR; }
-FP_INLINE int64_t block_first(int64_t i, int64_t blocks, int64_t out) { return i * out / blocks; }
-
 // `reduction` is in * taps. A block of channels is [reduction][channels of the block].
 void conv1d_pack(const float* w, int64_t groups, int64_t out, int64_t reduction, float* packed) {
   const int64_t blocks = block_count(out);

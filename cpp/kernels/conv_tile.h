@@ -105,6 +105,10 @@ FP_INLINE ConvTileFn conv_tile_for(int64_t mr, int64_t nv) {
   }
 }
 
+// Output channels come in balanced blocks of at most MR: the first of block i of `blocks`.
+FP_INLINE int64_t block_count(int64_t out) { return (out + kConvMR - 1) / kConvMR; }
+FP_INLINE int64_t block_first(int64_t i, int64_t blocks, int64_t out) { return i * out / blocks; }
+
 }  // namespace
 }  // namespace FP_ISA
 }  // namespace forwardpass

@@ -29,6 +29,8 @@
 //   int_to_float(v)      bits as int32 -> float
 //   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
 //   reduce_max(v)        the same tree with max
+//   even(a,b)            lanes 0, 2, ... 14 of a, then of b
+//   zip_lo zip_hi (a,b)  a0 b0 a1 b1 ... a7 b7; a8 b8 ... a15 b15
 //   load_transposed(p,ld,v)   v[8]: lane j of v[i] = p[j * ld + i], so 16 rows of 8 floats
 //   in_register(v)       v, which the compiler must hold in a register (where that pays)
 //   kNativeLanes         floats in one of the machine's registers
