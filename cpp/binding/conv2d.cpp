@@ -244,22 +244,26 @@ py::array conv_transpose(py::handle input, py::handle weight, py::handle bias, p
                  output_padding, {act, slope, residual, out});
 }
 
-// A PackedConv that remembers which of the operations it is.
+// A PackedConv that remembers which of the operations it is, and how its results end.
 struct BoundConv {
   const Kind& kind;
   std::unique_ptr<PackedConv> packed;
+  py::object output_padding;
 };
 
 BoundConv pack(const std::string& op, py::handle weight, py::handle bias, py::handle stride,
-               py::handle pad, py::handle dilation, py::handle groups) {
+               py::handle pad, py::handle dilation, py::handle groups, py::object output_padding) {
   const Kind& kind = kind_of(op);
-  return {kind, pack_checked({kind, weight, bias, {stride, pad, dilation, groups}})};
+  return {kind, pack_checked({kind, weight, bias, {stride, pad, dilation, groups}}),
+          std::move(output_padding)};
 }
 
 py::array call(const BoundConv& self, py::handle input, py::handle act, py::handle slope,
                py::handle residual, py::handle out, py::handle output_padding) {
   const Input x(input, {self.kind.op, "input"});
-  const Call sizes(self.kind, x, self.packed->shape(), output_padding);
+  const py::handle more =
+      output_padding.is_none() ? py::handle(self.output_padding) : output_padding;
+  const Call sizes(self.kind, x, self.packed->shape(), more);
   return run(self.kind, x, *self.packed, sizes, {act, slope, residual, out}, nullptr);
 }
 
@@ -302,10 +306,10 @@ void bind_conv2d(py::module_& m) {
                         "of one instruction set.")
       .def(py::init(&pack), py::arg("op"), py::arg("weight"), py::arg("bias") = py::none(),
            py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1,
-           py::arg("groups") = 1)
+           py::arg("groups") = 1, py::arg("output_padding") = 0)
       .def("__call__", &call, py::arg("input"), py::arg("activation") = py::none(),
            py::arg("negative_slope") = 0.01, py::arg("residual") = py::none(),
-           py::arg("out") = py::none(), py::arg("output_padding") = 0)
+           py::arg("out") = py::none(), py::arg("output_padding") = py::none())
       .def("weight", &weight_of, "A new array: the weight unpacked, as torch lays it out.")
       .def("bias", &bias_of, "A new array (out,), or None.")
       .def_property_readonly("isa", [](const BoundConv& self) { return self.packed->isa(); });

@@ -3,7 +3,8 @@
 from . import functional, utils
 from .activation import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from .containers import ModuleList, Sequential
-from .conv import Conv1d
+from .conv import Conv1d, Conv2d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .embedding import Embedding
 from .holders import ModuleDict, ParameterDict, ParameterList
 from .linear import Identity, Linear
@@ -16,6 +17,9 @@ from .swiglu import SwiGLU
 __all__ = [
     "GELU",
     "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Dropout",
     "Embedding",
     "Flatten",

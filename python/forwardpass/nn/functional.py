@@ -17,6 +17,9 @@ import numpy as np
 
 from forwardpass import _core
 
+from ._functional_conv import conv2d, conv_transpose1d, conv_transpose2d
+from ._pad import pad
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 __all__ = [
     "add_rms_norm",
     "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "dropout",
     "embedding",
     "gelu",
     "layer_norm",
     "leaky_relu",
     "linear",
+    "pad",
     "relu",
     "rms_norm",
     "sigmoid",
