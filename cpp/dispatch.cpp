@@ -30,7 +30,7 @@ namespace forwardpass {
   namespace isa {                            \
   extern const UnaryKernels unary_kernels;   \
   extern const LinearKernels linear_kernels; \
-  extern const Conv1dKernels conv1d_kernels; \
+  extern const ConvKernels conv_kernels;     \
   extern const NormKernels norm_kernels;     \
   extern const PoolKernels pool_kernels;     \
   extern const TableKernels table_kernels;   \
@@ -46,15 +46,16 @@ std::vector<const Kernels*> supported_tables() {
   const CpuFeatures cpu = detect_cpu();
   (void)cpu;
   std::vector<const Kernels*> tables;
-#define FP_TABLE(isa, supported)                            \
-  static const Kernels isa##_table = {#isa,                 \
-                                      &isa::unary_kernels,  \
-                                      &isa::linear_kernels, \
-                                      &isa::conv1d_kernels, \
-                                      &isa::norm_kernels,   \
-                                      &isa::pool_kernels,   \
-                                      &isa::table_kernels,  \
-                                      &isa::probe_kernels}; \
+#define FP_TABLE(isa, supported)                                 \
+  static const Kernels isa##_table = {#isa,                      \
+                                      &isa::unary_kernels,       \
+                                      &isa::linear_kernels,      \
+                                      &isa::conv_kernels.conv1d, \
+                                      &isa::conv_kernels.conv2d, \
+                                      &isa::norm_kernels,        \
+                                      &isa::pool_kernels,        \
+                                      &isa::table_kernels,       \
+                                      &isa::probe_kernels};      \
   if (supported) tables.push_back(&isa##_table);
   FP_FOR_EACH_ISA(FP_TABLE)
 #undef FP_TABLE

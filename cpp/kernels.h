@@ -121,6 +121,66 @@ struct Conv1dKernels {
               float* scratch);
 };
 
+// What conv2d and the transposed convolutions share: a grid of output positions (u, v), and taps
+// that read the input at (step_h * u + row, step_w * v + col) for constants of their own.
+//
+// A convolution has one phase of outputs, all of them, and its stride as the step. A transposed one
+// has step 1 and stride_h * stride_w phases: output (stride_h * u + i, stride_w * v + j) of phase
+// (i, j), each with its own taps and weights.
+struct Conv2dArgs {
+  const float* x = nullptr;  // (batch, groups * in, height, width)
+  const float* packed = nullptr;
+  float* y = nullptr;  // (batch, groups * out, out_height, out_width)
+  int64_t batch = 0, groups = 1, in = 0, out = 0;
+  int64_t height = 0, width = 0, out_height = 0, out_width = 0;
+  int64_t taps = 0;  // of all phases
+  Epilogue epilogue;
+};
+
+// A copy of the input, every step-th row and column from (row, col) on, +0 outside the input.
+struct Conv2dPlane {
+  int64_t row, col;
+};
+
+struct Conv2dPhase {
+  int64_t taps, taps_before;  // of this phase, of those before it
+  const int64_t* tap_offset;  // per tap: from the channel's start in scratch
+};
+
+struct Conv2dPlan {
+  int64_t step_h = 1, step_w = 1;
+  int64_t phases_h = 1, phases_w = 1;
+  const Conv2dPhase* phases = nullptr;  // phases_h * phases_w, by row then column
+  int64_t planes = 0;
+  const Conv2dPlane* plane = nullptr;
+  int64_t plane_rows = 0, plane_cols = 0;  // what is copied of each plane
+  int64_t pitch = 0;                       // floats between the rows of a plane
+  int64_t plane_step = 0, channel_step = 0;
+  int64_t staging = 0;    // floats of results that wait to be interleaved
+  bool in_place = false;  // one tap, step 1, one row: the input is its own plane
+};
+
+// Channels [o0, o1) of one group at grid rows [u0, u1) and columns [v0, v1) of one batch item.
+struct Conv2dTile {
+  int64_t b, g, o0, o1, u0, u1, v0, v1;
+};
+
+constexpr int64_t kConvOverread = 16 * 8;  // floats that vectors may touch past the planes
+
+struct Conv2dKernels {
+  int64_t mr;  // output channels of a register tile
+  // `packed`: per group, block of at most mr channels, phase: [in][taps][channels of the block].
+  // `scratch`: in * channel_step + kConvOverread floats, in place in * 16 + kConvOverread; `staging`:
+  // plan.staging floats, at least 16 * mr * phases_w, where there are several phases.
+  void (*run)(const Conv2dArgs& args, const Conv2dPlan& plan, const Conv2dTile& tile,
+              float* scratch, float* staging);
+};
+
+struct ConvKernels {
+  Conv1dKernels conv1d;
+  Conv2dKernels conv2d;
+};
+
 // Operations on rows of n floats, contiguous; x == y is allowed.
 struct NormKernels {
   // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
@@ -188,6 +248,7 @@ struct Kernels {
   const UnaryKernels* unary;
   const LinearKernels* linear;
   const Conv1dKernels* conv1d;
+  const Conv2dKernels* conv2d;
   const NormKernels* norm;
   const PoolKernels* pool;
   const TableKernels* table;

@@ -6,6 +6,7 @@
 
 #include <stdint.h>
 
+#include <memory>
 #include <vector>
 
 #include "kernels.h"
@@ -86,6 +87,65 @@ class PackedConv1d {
  private:
   const Kernels* kernels_;
   Conv1dShape shape_;
+  FloatBuffer weight_, bias_;
+};
+
+// One dimension of a convolution's kernel. A transposed convolution has stride, pad_before and
+// dilation of the convolution that it transposes.
+struct ConvGeometry {
+  int64_t taps = 1, stride = 1, pad_before = 0, pad_after = 0, dilation = 1;
+
+  int64_t span() const { return dilation * (taps - 1) + 1; }
+  // Length of the result of a convolution, or 0 where the kernel does not fit.
+  int64_t out_length(int64_t length) const {
+    const int64_t padded = length + pad_before + pad_after;
+    return padded < span() ? 0 : (padded - span()) / stride + 1;
+  }
+  // Length of the result of a transposed convolution, may be <= 0.
+  int64_t transposed_length(int64_t length, int64_t output_padding) const {
+    return (length - 1) * stride - pad_before - pad_after + span() + output_padding;
+  }
+};
+
+// conv2d, or a transposed convolution in one (rows left alone) or two dimensions.
+struct ConvShape {
+  int64_t in = 0, out = 0, groups = 1;  // in, out: all channels
+  ConvGeometry rows, cols;
+  bool transposed = false;
+
+  bool pointwise() const {
+    const auto one = [](const ConvGeometry& g) {
+      return g.taps == 1 && g.stride == 1 && g.pad_before == 0 && g.pad_after == 0;
+    };
+    return one(rows) && one(cols);
+  }
+};
+
+struct ConvSize {
+  int64_t height, width;
+};
+
+struct ConvLayout;
+
+class PackedConv {
+ public:
+  // weight (out, in / groups, rows.taps, cols.taps), transposed (in, out / groups, ...).
+  PackedConv(const float* weight, const float* bias, const ConvShape& shape);
+  ~PackedConv();
+  // y (batch, out, output) from x (batch, in, input); `output` by out_length or transposed_length.
+  void run(const float* x, int64_t batch, const ConvSize& input, const ConvSize& output, float* y,
+           const Fusion& fusion) const;
+  void unpack(float* weight) const;
+
+  const ConvShape& shape() const { return shape_; }
+  const float* bias() const { return bias_.capacity() ? bias_.data() : nullptr; }
+  const char* isa() const { return kernels_->isa; }
+
+ private:
+  int64_t weight_size() const;
+  const Kernels* kernels_;
+  ConvShape shape_;
+  std::unique_ptr<ConvLayout> layout_;
   FloatBuffer weight_, bias_;
 };
 

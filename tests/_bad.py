@@ -18,6 +18,15 @@ def good(name):
     if name == "conv1d":
         w, r = make("bad/w", (4, 3, 2)), make("bad/r", (1, 4, 6))
         return {"input": make("bad/c", (1, 3, 7)), "weight": w, "bias": r[0, :, 0], "residual": r}
+    if name == "conv2d":
+        x, r = make("bad/c", (1, 3, 4, 7)), make("bad/r", (1, 4, 3, 6))
+        w = make("bad/w", (4, 3, 2, 2))
+        return {"input": x, "weight": w, "bias": r[0, :, 0, 0], "residual": r}
+    if name.startswith("conv_transpose"):
+        size, kernel = ((7,), (2,)) if name.endswith("1d") else ((4, 7), (1, 2))
+        r = make("bad/r", (1, 4, *size[:-1], 8))
+        x, w = make("bad/c", (1, 3, *size)), make("bad/w", (3, 4, *kernel))
+        return {"input": x, "weight": w, "bias": make("bad/b", (4,)), "residual": r}
     if name in ("rms_norm", "add_rms_norm", "layer_norm"):
         call = {"input": x, "normalized_shape": (6,), "weight": x[0]}
         extra = {"add_rms_norm": {"residual": x[::-1]}, "layer_norm": {"bias": x[1]}}

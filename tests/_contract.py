@@ -99,6 +99,72 @@ def conv1d(
     return y if bias is None else y + bias[:, None]
 
 
+def conv2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    stride: tuple[int, int],
+    pads: list[tuple[int, int]],
+    dilation: tuple[int, int],
+    groups: int,
+) -> np.ndarray:
+    """One chain over (channel of the group, row and column of the kernel), as conv1d."""
+    padded = np.pad(x, ((0, 0), (0, 0), *pads))
+    outputs, per_group, *kernel = w.shape
+    rows, cols = (
+        (padded.shape[2 + i] - dilation[i] * (kernel[i] - 1) - 1) // stride[i] + 1 for i in (0, 1)
+    )
+    y = np.zeros((len(x), outputs, rows, cols), dtype=F)
+    for o in range(outputs):
+        first = o // (outputs // groups) * per_group
+        for c in range(per_group):
+            for i, j in np.ndindex(*kernel):
+                at, left = i * dilation[0], j * dilation[1]
+                down = slice(at, at + (rows - 1) * stride[0] + 1, stride[0])
+                along = slice(left, left + (cols - 1) * stride[1] + 1, stride[1])
+                xs = padded[:, first + c, down, along]
+                y[:, o] = fma(xs, np.broadcast_to(w[o, c, i, j], xs.shape), y[:, o])
+    return y if bias is None else y + bias[:, None, None]
+
+
+def _met(at: int, tap: int, pad: int, stride: int, dilation: int) -> int | None:
+    """The input position that output `at` meets through a tap of a transposed convolution."""
+    behind = at + pad - tap * dilation
+    return None if behind % stride else behind // stride
+
+
+def conv_transpose2d(
+    x: np.ndarray,
+    w: np.ndarray,
+    bias: np.ndarray | None,
+    stride: tuple[int, int],
+    pad: tuple[int, int],
+    dilation: tuple[int, int],
+    groups: int,
+    size: tuple[int, int],
+) -> np.ndarray:
+    """Output by output: one chain over (channel of the group, the taps that meet an input)."""
+    channels, per_out, *kernel = w.shape
+    height, width = x.shape[2:]
+    inner = channels // groups
+    y = np.zeros((len(x), groups * per_out, *size), dtype=F)
+    for g in range(groups):
+        outs = slice(g * per_out, (g + 1) * per_out)
+        for r, q in np.ndindex(*size):
+            chain = np.zeros((len(x), per_out), dtype=F)
+            for c in range(g * inner, (g + 1) * inner):
+                for i, j in np.ndindex(*kernel):
+                    u = _met(r, i, pad[0], stride[0], dilation[0])
+                    v = _met(q, j, pad[1], stride[1], dilation[1])
+                    if u is None or v is None:
+                        continue  # not a tap of this phase
+                    inside = 0 <= u < height and 0 <= v < width
+                    value = x[:, c, u, v] if inside else np.zeros(len(x), F)
+                    chain = fma(np.broadcast_to(value[:, None], chain.shape), w[c, :, i, j], chain)
+            y[:, outs, r, q] = chain
+    return y if bias is None else y + bias[:, None, None]
+
+
 def _reciprocal_root(total: np.ndarray, n: int, eps: float) -> np.ndarray:
     return (F(1) / np.sqrt(total / F(n) + F(eps)))[:, None]
 

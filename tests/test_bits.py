@@ -17,9 +17,11 @@ from forwardpass.reference import OPS, calls
 from forwardpass.reference.arrays import SPECIAL, make, recording, salted, seed_of, uniform
 from forwardpass.reference.cases_products import ACTIVATIONS
 
+# Dimensions that an input with a batch has.
+CONVOLUTIONS = {"conv1d": 3, "conv2d": 4, "conv_transpose1d": 3, "conv_transpose2d": 4}
+PRODUCTS = ("linear", *CONVOLUTIONS)
 ROW_OPS = (
-    "linear",
-    "conv1d",
+    *PRODUCTS,
     "rms_norm",
     "add_rms_norm",
     "layer_norm",
@@ -190,7 +192,7 @@ def test_batch_equals_its_rows(isa, name):
     op = OPS[name]
     for arguments in sample(name, 40):
         x = arguments["input"]
-        least = 3 if name == "conv1d" else 2
+        least = CONVOLUTIONS.get(name, 2)
         if x.ndim < least or len(x) < 2 or arguments.get("dim") == 0:
             continue
         if len(arguments.get("normalized_shape", ())) == x.ndim:
@@ -208,12 +210,7 @@ def test_rows_do_not_see_their_neighbours(isa, name):
     op = OPS[name]
     for arguments in sample(name, 20, finite=True):
         x = arguments["input"]
-        if (
-            x.ndim < 2
-            or len(x) < 2
-            or arguments.get("dim") == 0
-            or (name == "conv1d" and x.ndim < 3)
-        ):
+        if x.ndim < CONVOLUTIONS.get(name, 2) or len(x) < 2 or arguments.get("dim") == 0:
             continue
         if len(arguments.get("normalized_shape", ())) == x.ndim:
             continue
@@ -260,7 +257,7 @@ def activate(name, x, slope):
     return getattr(_core, name)(x, None)
 
 
-@pytest.mark.parametrize("name", ["linear", "conv1d"])
+@pytest.mark.parametrize("name", PRODUCTS)
 @pytest.mark.parametrize(
     "activation",
     ACTIVATIONS,
@@ -282,10 +279,10 @@ def test_fused_equals_unfused(isa, name, activation):
 
 def bias_added(name, y, bias):
     with np.errstate(all="ignore"):
-        return y + (bias[:, None] if name == "conv1d" else bias)
+        return y + bias.reshape(-1, *(1,) * (CONVOLUTIONS.get(name, 2) - 2))
 
 
-@pytest.mark.parametrize("name", ["linear", "conv1d"])
+@pytest.mark.parametrize("name", PRODUCTS)
 def test_bias_is_one_addition(isa, name):
     op = OPS[name]
     for arguments in sample(name, 40):
@@ -298,15 +295,19 @@ def test_bias_is_one_addition(isa, name):
 
 
 def packed_run(name, a):
-    """The call through PackedLinear or PackedConv1d."""
+    """The call through PackedLinear, PackedConv1d or PackedConv."""
     epilogue = (a.get("activation"), a.get("negative_slope", 0.01), a.get("residual"))
     if name == "linear":
         return _core.PackedLinear(a["weight"], a.get("bias"))(a["input"], *epilogue)
     geometry = (a.get("stride", 1), a.get("padding", 0), a.get("dilation", 1), a.get("groups", 1))
-    return _core.PackedConv1d(a["weight"], a.get("bias"), *geometry)(a["input"], *epilogue)
+    if name == "conv1d":
+        return _core.PackedConv1d(a["weight"], a.get("bias"), *geometry)(a["input"], *epilogue)
+    if "transpose" in name:
+        geometry += (a.get("output_padding", 0),)
+    return _core.PackedConv(name, a["weight"], a.get("bias"), *geometry)(a["input"], *epilogue)
 
 
-@pytest.mark.parametrize("name", ["linear", "conv1d"])
+@pytest.mark.parametrize("name", PRODUCTS)
 def test_raw_equals_packed(isa, name):
     for arguments in sample(name, 300):
         if arguments["weight"].ndim == 1:

@@ -19,6 +19,7 @@ from _arrays import assert_same_bytes, assert_same_results, describe, sample
 from forwardpass import _core
 from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
+from forwardpass.reference.convolutions import pads2, pair
 from forwardpass.reference.products import chains, pads
 
 
@@ -59,6 +60,46 @@ def test_conv1d_follows_the_contract(isa):
         geometry = (plain.get("stride", 1), pad, dilation, plain.get("groups", 1))
         want = _contract.conv1d(plain["input"], plain["weight"], plain.get("bias"), *geometry)
         assert_same_bytes(OPS["conv1d"].run(plain)[0], want, describe(plain))
+
+
+def plain_of(arguments):
+    """Without what follows the bias."""
+    return {k: v for k, v in arguments.items() if k not in ("activation", "residual")}
+
+
+def test_conv2d_follows_the_contract(isa):
+    for arguments in sample("conv2d", 150, finite=True):
+        x, w = arguments["input"], arguments["weight"]
+        if x.ndim != 4 or w.size > 800:
+            continue
+        plain = plain_of(arguments)
+        dilation = pair(plain.get("dilation", 1))
+        around = pads2(plain.get("padding", 0), w.shape[2:], dilation)
+        geometry = (pair(plain.get("stride", 1)), around, dilation, plain.get("groups", 1))
+        want = _contract.conv2d(x, w, plain.get("bias"), *geometry)
+        assert_same_bytes(OPS["conv2d"].run(plain)[0], want, describe(plain))
+
+
+@pytest.mark.parametrize("dims", [1, 2])
+def test_transposed_convolutions_follow_the_contract(isa, dims):
+    op = OPS[f"conv_transpose{dims}d"]
+    seen = 0
+    for arguments in sample(op.name, 150, finite=True):
+        plain = plain_of(arguments)
+        (got,) = op.run(plain)
+        x, w = plain["input"], plain["weight"]
+        if x.ndim != dims + 2 or got.shape[1:] == () or got.size * w.size // w.shape[1] > 200_000:
+            continue
+        words = ("stride", 1), ("padding", 0), ("dilation", 1)
+        stride, cut, dilation = (pair(plain.get(word, usual)) for word, usual in words)
+        if dims == 1:
+            x, w, got = x[:, :, None], w[:, :, None], got[:, :, None]
+            stride, cut, dilation = (1, stride[1]), (0, cut[1]), (1, dilation[1])
+        rest = (stride, cut, dilation, plain.get("groups", 1), got.shape[2:])
+        want = _contract.conv_transpose2d(x, w, plain.get("bias"), *rest)
+        assert_same_bytes(got, want, describe(plain))
+        seen += 1
+    assert seen > 20
 
 
 @pytest.mark.parametrize("kind", ["unit", "wide", "shifted", "subnormal"])

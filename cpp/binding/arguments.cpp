@@ -53,6 +53,18 @@ int64_t one_number(py::handle value, Where where, int64_t least) {
   return n;
 }
 
+Numbers numbers(py::handle value, Where where, int64_t least, int dims) {
+  if (dims == 2 && is_sequence(value) && py::len(value) == 2) {
+    PyObject* const* items = PySequence_Fast_ITEMS(value.ptr());
+    return {one_number(items[0], where, least), one_number(items[1], where, least)};
+  }
+  if (dims == 2 && is_sequence(value) && py::len(value) != 1) {
+    throw_value(where, "must be a number or have two elements, got " + shown(value));
+  }
+  const int64_t n = one_number(value, where, least);
+  return {dims == 2 ? n : least, n};
+}
+
 namespace {
 
 // Any Python number as a float32, NaN included.

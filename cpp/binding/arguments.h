@@ -12,6 +12,12 @@ int64_t whole_number(py::handle value, Where where);
 std::vector<int64_t> whole_numbers(py::handle value, Where where);
 // The same, or a sequence of one; and at least `least`, or ValueError.
 int64_t one_number(py::handle value, Where where, int64_t least);
+// One whole number for each of `dims` (1 or 2) dimensions: an int or a sequence of one for all, or a
+// sequence of `dims`. For one dimension the second stays `least`.
+struct Numbers {
+  int64_t rows, cols;  // the last dimension is cols
+};
+Numbers numbers(py::handle value, Where where, int64_t least, int dims);
 // A float, which may be infinite, or TypeError; NaN is a ValueError.
 float number(py::handle value, Where where);
 // A float, finite or ValueError.

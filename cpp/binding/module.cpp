@@ -11,6 +11,7 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::check_thread_environment();
   forwardpass::bind_linear(m);
   forwardpass::bind_conv1d(m);
+  forwardpass::bind_conv2d(m);
   forwardpass::bind_elements(m);
   forwardpass::bind_pool(m);
   forwardpass::bind_channels(m);

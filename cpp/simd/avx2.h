@@ -166,6 +166,13 @@ FP_INLINE f32x16 int_to_float(f32x16 a) {
   return {_mm256_cvtepi32_ps(int_lo(a)), _mm256_cvtepi32_ps(int_hi(a))};
 }
 
+FP_INLINE f32x16 zip_half(__m256 a, __m256 b) {
+  const __m256 lo = _mm256_unpacklo_ps(a, b), hi = _mm256_unpackhi_ps(a, b);
+  return {_mm256_permute2f128_ps(lo, hi, 0x20), _mm256_permute2f128_ps(lo, hi, 0x31)};
+}
+FP_INLINE f32x16 zip_lo(f32x16 a, f32x16 b) { return zip_half(a.lo, b.lo); }
+FP_INLINE f32x16 zip_hi(f32x16 a, f32x16 b) { return zip_half(a.hi, b.hi); }
+
 // Eight rows of four columns: rows r and r + 4 come into one register with the load, and pairs and
 // quads within 128 bits are left to shuffle.
 FP_INLINE __m256 two_rows(const float* p, int64_t ld) {

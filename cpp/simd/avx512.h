@@ -90,6 +90,16 @@ FP_INLINE f32x16 bits_sll(f32x16 a) {
 }
 FP_INLINE f32x16 int_to_float(f32x16 a) { return {_mm512_cvtepi32_ps(as_int(a))}; }
 
+FP_INLINE f32x16 zip_lo(f32x16 a, f32x16 b) {
+  const __m512i from = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+FP_INLINE f32x16 zip_hi(f32x16 a, f32x16 b) {
+  const __m512i from =
+      _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+
 // Half of each row comes with the load (rows r and r + 4 in one register), so three rounds of shuffles
 // are left instead of four: pairs and quads within 128 bits, then 128-bit pieces.
 FP_INLINE __m512 two_rows(const float* p, int64_t ld) {

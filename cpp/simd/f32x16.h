@@ -30,10 +30,11 @@
 //   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
 //   reduce_max(v)        the same tree with max
 //   evens(a,b)           lanes 0, 2, .. 14 of a, then of b
+//   zip_lo zip_hi (a,b)  a0 b0 a1 b1 ... a7 b7; a8 b8 ... a15 b15
 //   load_transposed(p,ld,v)   v[8]: lane j of v[i] = p[j * ld + i], so 16 rows of 8 floats
 //   in_register(v)       v, which the compiler must hold in a register (where that pays)
 //   kNativeLanes         floats in one of the machine's registers
-//   FP_LINEAR_NR, FP_LINEAR_MR, FP_CONV_MR: tile sizes (see kernels/linear.h, kernels/conv1d.h)
+//   FP_LINEAR_NR, FP_LINEAR_MR, FP_CONV_MR: tile sizes (see kernels/linear.h, kernels/conv_tile.h)
 //
 // NaN: any operation on a NaN gives a NaN; its sign and payload are unspecified.
 #pragma once

@@ -178,6 +178,13 @@ FP_EACH2(f32x16, scale2, f32x16, scale2_4)
 #undef FP_EACH2
 #undef FP_EACH3
 
+FP_INLINE f32x16 zip_lo(f32x16 v, f32x16 w) {
+  return {vzip1q_f32(v.a, w.a), vzip2q_f32(v.a, w.a), vzip1q_f32(v.b, w.b), vzip2q_f32(v.b, w.b)};
+}
+FP_INLINE f32x16 zip_hi(f32x16 v, f32x16 w) {
+  return {vzip1q_f32(v.c, w.c), vzip2q_f32(v.c, w.c), vzip1q_f32(v.d, w.d), vzip2q_f32(v.d, w.d)};
+}
+
 // One 4 x 4 block in two rounds: pairs of lanes, then pairs of pairs.
 FP_INLINE void transpose4(float32x4_t& r0, float32x4_t& r1, float32x4_t& r2, float32x4_t& r3) {
   const float32x4_t a = vtrn1q_f32(r0, r1), b = vtrn2q_f32(r0, r1);

@@ -152,6 +152,17 @@ FP_LANE_OP f32x16 int_to_float(f32x16 a) {
 #undef FP_LANES
 #undef FP_MASK
 
+FP_LANE_OP f32x16 zip_from(f32x16 a, f32x16 b, int start) {
+  f32x16 r;
+  for (int i = 0; i < kLanes / 2; ++i) {
+    r.v[2 * i] = a.v[start + i];
+    r.v[2 * i + 1] = b.v[start + i];
+  }
+  return r;
+}
+FP_LANE_OP f32x16 zip_lo(f32x16 a, f32x16 b) { return zip_from(a, b, 0); }
+FP_LANE_OP f32x16 zip_hi(f32x16 a, f32x16 b) { return zip_from(a, b, kLanes / 2); }
+
 FP_LANE_OP void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   for (int i = 0; i < 8; ++i) {
     for (int j = 0; j < kLanes; ++j) v[i].v[j] = p[j * ld + i];

@@ -121,6 +121,64 @@ void run_conv1d(Call& call) {
   require_same(call, weight.data(), w.data(), w.size(), "the unpacked weight");
 }
 
+// One number for both dimensions, or one for each; `unused` for the rows of an op of one.
+int64_t number_of(const Call& call, const char* name, bool rows, int64_t dims, int64_t unused) {
+  if (rows && dims == 1) return unused;
+  const Shape found = call.integers(name);
+  return rows ? found.front() : found.back();
+}
+
+// conv2d; conv_transpose1d and 2d, whose weights are (in, out / groups, ...).
+void run_conv(Call& call, int64_t dims, bool transposed) {
+  const Array &x = call.array("input"), &w = call.array("weight");
+  ConvShape s;
+  s.transposed = transposed;
+  s.groups = call.integer("groups");
+  s.out = transposed ? w.dim(1) * s.groups : w.dim(0);
+  s.in = transposed ? w.dim(0) : w.dim(1) * s.groups;
+  for (const bool rows : {true, false}) {
+    ConvGeometry& g = rows ? s.rows : s.cols;
+    g.taps = rows ? (dims == 2 ? w.dim(2) : 1) : w.dim(-1);
+    g.stride = number_of(call, "stride", rows, dims, 1);
+    g.dilation = number_of(call, "dilation", rows, dims, 1);
+    const std::string& padding = call.text("padding");
+    if (padding == "same") {  // the odd one at the end
+      g.pad_before = g.dilation * (g.taps - 1) / 2;
+      g.pad_after = g.dilation * (g.taps - 1) - g.pad_before;
+    } else if (padding != "valid") {
+      g.pad_before = g.pad_after = number_of(call, "padding", rows, dims, 0);
+    }
+  }
+  const int64_t batch = x.ndim() == dims + 2 ? x.dim(0) : 1;
+  const ConvSize input{dims == 2 ? x.dim(-2) : 1, x.dim(-1)};
+  ConvSize output{s.rows.out_length(input.height), s.cols.out_length(input.width)};
+  if (transposed) {
+    const auto more = [&](bool rows) { return number_of(call, "output_padding", rows, dims, 0); };
+    output = {s.rows.transposed_length(input.height, more(true)),
+              s.cols.transposed_length(input.width, more(false))};
+  }
+  Shape shape = x.shape;
+  shape[shape.size() - static_cast<size_t>(dims) - 1] = s.out;
+  if (dims == 2) shape[shape.size() - 2] = output.height;
+  shape[shape.size() - 1] = output.width;
+  Array& y = call.result(shape);
+  const int64_t from_item = s.in * input.height * input.width;
+  const int64_t to_item = s.out * output.height * output.width;
+  const Fusion fusion = fusion_of(call);
+  const PackedConv packed(w.data(), call.floats("bias"), s);
+  call.in_pieces(batch, [&](int64_t first, int64_t count) {
+    packed.run(x.data() + first * from_item, count, input, output, y.floats.get() + first * to_item,
+               from(fusion, first * to_item));
+  });
+  const Array weight = new_array(w.shape);
+  packed.unpack(weight.floats.get());
+  require_same(call, weight.data(), w.data(), w.size(), "the unpacked weight");
+}
+
+void run_conv2d(Call& call) { run_conv(call, 2, false); }
+void run_conv_transpose1d(Call& call) { run_conv(call, 1, true); }
+void run_conv_transpose2d(Call& call) { run_conv(call, 2, true); }
+
 struct Rows {
   int64_t count, n;
 };
@@ -200,6 +258,9 @@ struct Runner {
 constexpr Runner kRunners[] = {
     {"linear", run_linear},
     {"conv1d", run_conv1d},
+    {"conv2d", run_conv2d},
+    {"conv_transpose1d", run_conv_transpose1d},
+    {"conv_transpose2d", run_conv_transpose2d},
     {"rms_norm", run_rms_norm},
     {"add_rms_norm", run_add_rms_norm},
     {"layer_norm", run_layer_norm},

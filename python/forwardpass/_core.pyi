@@ -10,6 +10,7 @@ import numpy
 import numpy.typing
 
 __all__: list[str] = [
+    "PackedConv",
     "PackedConv1d",
     "PackedLinear",
     "adaptive_avg_pool1d",
@@ -23,6 +24,9 @@ __all__: list[str] = [
     "batch_norm",
     "build_info",
     "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "elu",
     "embedding",
     "embedding_bag",
@@ -116,6 +120,41 @@ class PackedConv1d:
     def weight(self) -> numpy.ndarray:
         """
         A new array (out, in / groups, kernel): the weight unpacked.
+        """
+    @property
+    def isa(self) -> str: ...
+
+class PackedConv:
+    """
+    The weight of conv2d, conv_transpose1d or conv_transpose2d in the layout of one instruction set.
+    """
+    def __call__(
+        self,
+        input: typing.Any,
+        activation: typing.Any = None,
+        negative_slope: typing.Any = 0.01,
+        residual: typing.Any = None,
+        out: typing.Any = None,
+        output_padding: typing.Any = None,
+    ) -> numpy.ndarray: ...
+    def __init__(
+        self,
+        op: str,
+        weight: typing.Any,
+        bias: typing.Any = None,
+        stride: typing.Any = 1,
+        padding: typing.Any = 0,
+        dilation: typing.Any = 1,
+        groups: typing.Any = 1,
+        output_padding: typing.Any = 0,
+    ) -> None: ...
+    def bias(self) -> numpy.ndarray | None:
+        """
+        A new array (out,), or None.
+        """
+    def weight(self) -> numpy.ndarray:
+        """
+        A new array: the weight unpacked, as torch lays it out.
         """
     @property
     def isa(self) -> str: ...
@@ -238,6 +277,47 @@ def conv1d(
     padding: typing.Any = 0,
     dilation: typing.Any = 1,
     groups: typing.Any = 1,
+    activation: typing.Any = None,
+    negative_slope: typing.Any = 0.01,
+    residual: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def conv2d(
+    input: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any = None,
+    stride: typing.Any = 1,
+    padding: typing.Any = 0,
+    dilation: typing.Any = 1,
+    groups: typing.Any = 1,
+    activation: typing.Any = None,
+    negative_slope: typing.Any = 0.01,
+    residual: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def conv_transpose1d(
+    input: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any = None,
+    stride: typing.Any = 1,
+    padding: typing.Any = 0,
+    output_padding: typing.Any = 0,
+    groups: typing.Any = 1,
+    dilation: typing.Any = 1,
+    activation: typing.Any = None,
+    negative_slope: typing.Any = 0.01,
+    residual: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def conv_transpose2d(
+    input: typing.Any,
+    weight: typing.Any,
+    bias: typing.Any = None,
+    stride: typing.Any = 1,
+    padding: typing.Any = 0,
+    output_padding: typing.Any = 0,
+    groups: typing.Any = 1,
+    dilation: typing.Any = 1,
     activation: typing.Any = None,
     negative_slope: typing.Any = 0.01,
     residual: typing.Any = None,

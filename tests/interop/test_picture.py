@@ -20,8 +20,6 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 if importlib.util.find_spec("rapidocr_onnxruntime") is None:
     pytest.skip("rapidocr-onnxruntime is not installed", allow_module_level=True)
-if not hasattr(nn, "Conv2d"):  # to be removed when it is there
-    pytest.skip("no Conv2d yet", allow_module_level=True)
 
 from interop.models.text_direction import TextDirection, renamed  # noqa: E402
 

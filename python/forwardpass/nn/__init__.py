@@ -20,7 +20,8 @@ from .channel_norm import (
     InstanceNorm1d,
 )
 from .containers import ModuleList, Sequential
-from .conv import Conv1d
+from .conv import Conv1d, Conv2d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
 from .holders import ModuleDict, ParameterDict, ParameterList
@@ -57,6 +58,9 @@ __all__ = [
     "BatchNorm2d",
     "Bilinear",
     "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
     "Dropout",
     "Embedding",
     "EmbeddingBag",

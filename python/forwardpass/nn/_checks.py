@@ -34,13 +34,40 @@ def shape(op: str, name: str, value: Any) -> tuple[int, ...]:
     return tuple(integer(op, name, size, 0) for size in sizes)
 
 
+def sizes(op: str, name: str, value: Any, least: int, dims: int) -> tuple[int, ...]:
+    """An int for all of `dims` dimensions, or a tuple of one for each."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != dims:
+            count = "one" if dims == 1 else str(dims)
+            raise ValueError(
+                f"{op}: {name} must be an integer or a tuple of {count}, got {value!r}"
+            )
+        return tuple(integer(op, name, size, least) for size in value)
+    return (integer(op, name, value, least),) * dims
+
+
 def single(op: str, name: str, value: Any, least: int) -> tuple[int]:
     """An int or a tuple of one int as a tuple of one."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 1:
-            raise ValueError(f"{op}: {name} must be an integer or a tuple of one, got {value!r}")
-        value = value[0]
-    return (integer(op, name, value, least),)
+    return (sizes(op, name, value, least, 1)[0],)
+
+
+def float32(op: str, name: str, value: Any) -> Any:
+    """`value` as an ndarray of float32; TypeError for any other type, with the cast to use."""
+    if not isinstance(value, np.ndarray):
+        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
+            value = np.from_dlpack(value)
+        elif not hasattr(value, "__array__"):
+            raise TypeError(
+                f"{op}(): argument '{name}' must be a float32 array, got {typename(value)}; "
+                f"convert it with np.asarray({name}, dtype=np.float32)"
+            )
+        value = np.asarray(value)
+    if value.dtype != np.float32 or not value.dtype.isnative:
+        raise TypeError(
+            f"{op}(): argument '{name}' must be float32, got {value.dtype}; "
+            f"cast it with {name}.astype(np.float32)"
+        )
+    return value
 
 
 def require_cpu(op: str, device: Any) -> None:

@@ -23,7 +23,8 @@ from .activation import (
     Tanh,
 )
 from .activation_shaped import ReLU6
-from .conv import Conv1d
+from .conv import Conv1d, Conv2d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .linear import Linear
 from .module import Module
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 # (callable, None, 0) or (layer, activation, slope)
 Step: TypeAlias = tuple[Any, "str | None", float]
 
-_LAYERS = (Linear, Conv1d)
+_LAYERS = (Linear, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d)
 _ACTIVATIONS = (
     *(ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU),
     *(ReLU6, Hardsigmoid, Hardswish, Mish),
@@ -157,8 +158,8 @@ class Sequential(_Numbered, Layer):
     Takes modules, or one OrderedDict of them. Indexing, slices (which give a Sequential), len,
     iteration, append, insert, extend, pop, + and * work as in torch.nn.Sequential.
 
-    A Linear or Conv1d and an activation right behind it run as one kernel, unless one of them has
-    a hook, is of a subclass or has its forward replaced. The result has the same bits.
+    A Linear or a convolution and an activation right behind it run as one kernel, unless one of
+    them has a hook, is of a subclass or has its forward replaced. The result has the same bits.
     """
 
     _plan: tuple[int, tuple[Step, ...]] = (-1, ())

@@ -11,7 +11,8 @@ import numpy as np
 from ._structure import touch
 from .channel_norm import BatchNorm1d, BatchNorm2d
 from .containers import Sequential, plain
-from .conv import Conv1d
+from .conv import Conv1d, Conv2d
+from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .linear import Identity, Linear
 from .module import Module
 from .parameter import Parameter
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Module)
 
-_LAYERS: tuple[type[Module], ...] = (Linear, Conv1d)
+_TRANSPOSED = (ConvTranspose1d, ConvTranspose2d)
+_LAYERS: tuple[type[Module], ...] = (Linear, Conv1d, Conv2d, *_TRANSPOSED)
 _NORMS: tuple[type[Module], ...] = (BatchNorm1d, BatchNorm2d)
 # How far the fused model may be from the original: a share of the largest of an output.
 _TOLERANCE = 1e-4
@@ -122,7 +124,7 @@ def _fold(layer: Any, norm: Any) -> None:
     scale = exact(norm.weight, 1.0) / np.sqrt(exact(norm.running_var, 1.0) + norm.eps)
     shift = (exact(layer.bias, 0.0) - exact(norm.running_mean, 0.0)) * scale
     weight = np.asarray(layer.weight, np.float64)
-    if type(layer).__name__.startswith("ConvTranspose"):  # (in, out / groups, *)
+    if isinstance(layer, _TRANSPOSED):  # (in, out / groups, *)
         groups = layer.groups
         split = weight.reshape(groups, weight.shape[0] // groups, *weight.shape[1:])
         by = scale.reshape(groups, 1, weight.shape[1], *(1,) * (weight.ndim - 2))

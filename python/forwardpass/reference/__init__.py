@@ -12,7 +12,7 @@ tolerance, the arguments of the compiled operator in order, and the cases on whi
             assert not problem(result, value, tolerance)
 
 Bounds and their derivations: ``bounds`` (the rounding model), ``elementwise``, ``products``
-(linear, conv1d), ``rows`` (norms, softmax). Arrays: ``arrays``. Cases: ``cases``.
+(linear, conv1d), ``convolutions``, ``rows`` (norms, softmax). Arrays: ``arrays``. Cases: ``cases``.
 """
 
 from __future__ import annotations

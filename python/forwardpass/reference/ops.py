@@ -13,10 +13,12 @@ from . import (
     activations,
     cases,
     cases_channels,
+    cases_conv,
     cases_elements,
     cases_pools,
     cases_products,
     channels,
+    convolutions,
     elementwise,
     pools,
     products,
@@ -123,8 +125,10 @@ def _activations() -> list[Op]:
 
 def _all() -> list[Op]:
     linear = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **_EPILOGUE}
-    conv = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
-    conv1d = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **conv, **_EPILOGUE}
+    forward = {"stride": 1, "padding": 0, "dilation": 1, "groups": 1}
+    conv = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **forward, **_EPILOGUE}
+    back = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+    transposed = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **back, **_EPILOGUE}
     rms = {"input": REQUIRED, **_NORM, "eps": None}
     add_rms = {"input": REQUIRED, "residual": REQUIRED, **_NORM, "eps": None}
     layer = {"input": REQUIRED, **_NORM, "bias": None, "eps": 1e-5}
@@ -133,7 +137,20 @@ def _all() -> list[Op]:
     over = {"input": REQUIRED, "dim": -1}
     return [
         Op("linear", products.linear, linear, cases_products.linear),
-        Op("conv1d", products.conv1d, conv1d, cases_products.conv1d),
+        Op("conv1d", products.conv1d, conv, cases_products.conv1d),
+        Op("conv2d", convolutions.conv2d, conv, cases_conv.conv2d),
+        Op(
+            "conv_transpose1d",
+            convolutions.conv_transpose1d,
+            transposed,
+            partial(cases_conv.transposed, 1),
+        ),
+        Op(
+            "conv_transpose2d",
+            convolutions.conv_transpose2d,
+            transposed,
+            partial(cases_conv.transposed, 2),
+        ),
         Op("rms_norm", rows.rms_norm, rms, cases.rms_norm),
         Op("add_rms_norm", rows.add_rms_norm, add_rms, cases.add_rms_norm, outputs=2),
         Op("layer_norm", rows.layer_norm, layer, cases.layer_norm),

@@ -26,8 +26,10 @@ from ._channels import (
     instance_norm,
     normalize,
 )
+from ._convolutions import conv2d, conv_transpose1d, conv_transpose2d
 from ._lookup import embedding, embedding_bag
 from ._norms import add_rms_norm, layer_norm, rms_norm
+from ._pad import pad
 from ._pools import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
@@ -65,6 +67,9 @@ __all__ = [
     "batch_norm",
     "bilinear",
     "conv1d",
+    "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
     "dropout",
     "elu",
     "embedding",
@@ -85,6 +90,7 @@ __all__ = [
     "max_pool2d",
     "mish",
     "normalize",
+    "pad",
     "pixel_shuffle",
     "prelu",
     "relu",

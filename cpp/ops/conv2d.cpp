@@ -1,0 +1,280 @@
+// conv2d, conv_transpose1d, conv_transpose2d: packing, the choice of a plan, the split into tiles.
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+
+#include "../dispatch.h"
+#include "../fpenv.h"
+#include "../parallel.h"
+#include "conv_plan.h"
+#include "fusion.h"
+
+namespace forwardpass {
+namespace {
+
+constexpr int64_t kGrain = 1 << 17;    // multiply-adds worth a thread
+constexpr int64_t kSlice = 128 << 10;  // floats of input a tile copies: most of L2
+constexpr int64_t kTilesPerThread = 4;
+constexpr int64_t kStaging = 16 << 10;
+constexpr int64_t kMinColumns = 96;
+
+int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
+enum class Way { rows, across, apart };
+
+// The grid of positions, and the tiles of it.
+struct Split {
+  int64_t rows, cols;            // of the grid
+  int64_t tile_rows, tile_cols;  // of a tile
+  int64_t channels, pieces;      // blocks of channels in a tile, tiles of channels
+  Way way;                       // how vectors run
+  int64_t down() const { return divide_up(rows, tile_rows); }
+  int64_t across() const { return divide_up(cols, tile_cols); }
+};
+
+// Floats that a tile copies of the input.
+int64_t slice(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
+  const ConvCopies& cols = s.way == Way::apart ? layout.apart : layout.shared;
+  return args.in * layout.row_copies.count() * cols.count() *
+         (s.tile_rows + layout.row_copies.reach) * (s.tile_cols + cols.reach);
+}
+
+// Zeros at the end of each row of every copy that the row behind it begins with as well: rows may
+// overlap by so many floats.
+int64_t common_zeros(const Conv2dArgs& args, const ConvLayout& layout, int64_t cols) {
+  const int64_t step = layout.cols.step, copied = cols + layout.shared.reach;
+  int64_t common = layout.shared.reach;
+  for (const int64_t first : layout.shared.first) {
+    const int64_t head = first < 0 ? divide_up(-first, step) : 0;
+    const int64_t inside = first < args.width ? divide_up(args.width - first, step) : 0;
+    common = std::min({common, head, std::max(copied - inside, int64_t{0})});
+  }
+  return common;
+}
+
+// How vectors run: along each row, the last one partly empty; or across rows, over what lies between
+// them in a shared copy; or across rows that touch, in copies of their own. In vectors: a
+// multiply-add counts 1, one of a copy kCopy, one of the results kWrite.
+constexpr int64_t kCopy = 8, kWrite = 6;
+
+int64_t cost(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
+  const int64_t fmas = args.in * args.taps * args.out;
+  const int64_t vectors = divide_up(s.cols, 16);
+  const ConvCopies& cols = s.way == Way::apart ? layout.apart : layout.shared;
+  const int64_t copies =
+      kCopy * args.in * layout.row_copies.count() * cols.count() * s.rows * vectors;
+  const int64_t pitch = s.cols + layout.shared.reach - common_zeros(args, layout, s.cols);
+  switch (s.way) {
+    case Way::rows: return s.rows * vectors * fmas + copies;
+    case Way::across:
+      return divide_up(s.rows * pitch, 16) * fmas + copies + kWrite * s.rows * vectors * args.out;
+    default: return divide_up(s.rows * s.cols, 16) * fmas + copies;
+  }
+}
+
+Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int threads) {
+  Split s;
+  s.rows = divide_up(args.out_height, layout.rows.count());
+  s.cols = divide_up(args.out_width, layout.cols.count());
+  s.way = Way::rows;
+  if (s.rows > 1) {
+    Split other = s;
+    for (const Way way : {Way::across, Way::apart}) {
+      other.way = way;
+      if (cost(args, layout, other) < cost(args, layout, s)) s.way = way;
+    }
+  }
+  s.tile_cols = s.cols;
+  s.tile_rows = s.rows;
+  // Whole rows where two fit, else pieces of rows.
+  while (s.tile_rows > 2 && slice(args, layout, s) > kSlice)
+    s.tile_rows = divide_up(s.tile_rows, 2);
+  if (slice(args, layout, s) > kSlice && s.cols > kMinColumns) {
+    s.way = Way::rows;
+    const int64_t per_column = slice(args, layout, s) / (s.tile_cols + layout.shared.reach) + 1;
+    const int64_t most = std::max(kSlice / per_column - layout.shared.reach, kMinColumns);
+    s.tile_cols = round_up(divide_up(s.cols, divide_up(s.cols, most)), 48);
+  }
+  const int64_t blocks = divide_up(args.out, mr);
+  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
+  const int64_t items = args.batch * args.groups;
+  // More tiles for more threads: first of rows, then of columns, then of channels (copies repeat).
+  while (items * s.down() * s.across() < wanted && s.tile_rows > 4) {
+    s.tile_rows = divide_up(s.tile_rows, 2);
+  }
+  while (items * s.down() * s.across() < wanted && s.tile_cols >= 2 * 48 && s.way == Way::rows) {
+    s.tile_cols = round_up(divide_up(s.tile_cols, 2), 48);
+  }
+  s.pieces = std::min(blocks, divide_up(wanted, items * s.down() * s.across()));
+  s.channels = divide_up(blocks, s.pieces);
+  s.pieces = divide_up(blocks, s.channels);
+  return s;
+}
+
+// The plan of one call, and the memory behind it.
+struct Planned {
+  Conv2dPlan plan;
+  std::vector<Conv2dPlane> planes;
+  std::vector<Conv2dPhase> phases;
+  std::vector<int64_t> offsets;
+
+  Planned(const Conv2dArgs& args, const ConvLayout& layout, const Split& s, int64_t mr) {
+    const ConvCopies& rows = layout.row_copies;
+    const ConvCopies& cols = s.way == Way::apart ? layout.apart : layout.shared;
+    plan.step_h = layout.rows.step;
+    plan.step_w = layout.cols.step;
+    plan.phases_h = layout.rows.count();
+    plan.phases_w = layout.cols.count();
+    plan.plane_rows = s.tile_rows + rows.reach;
+    plan.plane_cols = s.tile_cols + cols.reach;
+    const bool whole = s.tile_cols == s.cols;
+    const bool direct = plan.phases_h * plan.phases_w == 1 && s.way != Way::across;
+    plan.pitch = plan.plane_cols;
+    if (s.way == Way::rows && direct) plan.pitch = round_up(plan.pitch, 16);
+    if (!direct && s.way != Way::apart && whole) plan.pitch -= common_zeros(args, layout, s.cols);
+    plan.plane_step = round_up(plan.plane_rows * plan.pitch, 16) + 16;
+    for (const int64_t row : rows.first) {
+      for (const int64_t col : cols.first) planes.push_back({row, col});
+    }
+    plan.planes = static_cast<int64_t>(planes.size());
+    plan.plane = planes.data();
+    // An odd number of cache lines, so that channels do not share a few cache sets.
+    plan.channel_step = plan.planes * plan.plane_step;
+    if (plan.channel_step % 32 == 0) plan.channel_step += 16;
+    plan.staging = direct ? 0 : std::max(kStaging, 16 * mr * plan.phases_w);
+    plan.in_place = in_place(args, layout, s);
+    add_phases(args.taps, rows, cols);
+  }
+
+ private:
+  static bool in_place(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
+    const ConvAxis &rows = layout.rows, &cols = layout.cols;
+    return args.taps == 1 && s.rows == 1 && rows.count() * cols.count() == 1 && cols.step == 1 &&
+           s.way == Way::rows && cols.phases[0][0].at == 0 && rows.phases[0][0].at == 0 &&
+           args.width == args.out_width && args.width % 256 != 0;
+  }
+
+  void add_phases(int64_t taps, const ConvCopies& rows, const ConvCopies& cols) {
+    offsets.reserve(static_cast<size_t>(taps));
+    int64_t before = 0;
+    for (const auto& row_taps : rows.uses) {
+      for (const auto& col_taps : cols.uses) {
+        const int64_t count = static_cast<int64_t>(row_taps.size() * col_taps.size());
+        phases.push_back({count, before, offsets.data() + before});
+        before += count;
+        for (const auto& row : row_taps) {
+          for (const auto& col : col_taps) {
+            const int64_t plane = row.copy * cols.count() + col.copy;
+            const int64_t at = plane * plan.plane_step + row.shift * plan.pitch + col.shift;
+            offsets.push_back(plan.in_place ? 0 : at);
+          }
+        }
+      }
+    }
+    plan.phases = phases.data();
+  }
+};
+
+Conv2dTile tile_at(const Conv2dArgs& args, const Split& s, int64_t mr, int64_t index) {
+  Conv2dTile tile;
+  const int64_t blocks = divide_up(args.out, mr);
+  const int64_t first = index % s.pieces * s.channels, last = first + s.channels;
+  index /= s.pieces;
+  tile.v0 = index % s.across() * s.tile_cols;
+  tile.v1 = std::min(tile.v0 + s.tile_cols, s.cols);
+  index /= s.across();
+  tile.u0 = index % s.down() * s.tile_rows;
+  tile.u1 = std::min(tile.u0 + s.tile_rows, s.rows);
+  index /= s.down();
+  tile.g = index % args.groups;
+  tile.b = index / args.groups;
+  tile.o0 = first * args.out / blocks;  // as block_first in kernels/conv_tile.h
+  tile.o1 = last < blocks ? last * args.out / blocks : args.out;
+  return tile;
+}
+
+void run_conv2d(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKernels& kernels) {
+  const int64_t positions = args.out_height * args.out_width;
+  const double work = static_cast<double>(args.batch * args.groups * args.out * positions) *
+                      static_cast<double>(args.in * args.taps) /
+                      static_cast<double>(layout.rows.count() * layout.cols.count());
+  const int threads = threads_for(static_cast<int64_t>(std::min(work, 1e15)), kGrain);
+  const Split s = split(args, layout, kernels.mr, threads);
+  const Planned planned(args, layout, s, kernels.mr);
+  const Conv2dPlan& plan = planned.plan;
+  const int64_t copied = args.in * (plan.in_place ? 16 : plan.channel_step) + kConvOverread;
+  const int64_t tiles = args.batch * args.groups * s.down() * s.across() * s.pieces;
+  std::atomic<bool> out_of_memory{false};
+  parallel_for(tiles, threads, [&](int64_t index) {
+    Scratch scratch(copied + plan.staging + 16);
+    if (scratch.data()) {
+      kernels.run(args, plan, tile_at(args, s, kernels.mr, index), scratch.data(),
+                  scratch.data() + copied);
+    } else {
+      out_of_memory = true;
+    }
+  });
+  if (out_of_memory) throw std::bad_alloc();
+}
+
+}  // namespace
+
+PackedConv::PackedConv(const float* weight, const float* bias, const ConvShape& shape)
+    : kernels_(&kernels()),
+      shape_(shape),
+      layout_(std::make_unique<ConvLayout>(shape)),
+      weight_(weight_size() + 1),
+      bias_(bias ? (shape.out ? shape.out : 1) : 0) {
+  if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
+  const int64_t size = weight_size() / shape.groups;
+  float* packed = weight_.data();
+  for (int64_t g = 0; g < shape.groups; ++g, weight += size, packed += size) {
+    for_each_packed(shape, *layout_, kernels_->conv2d->mr,
+                    [&](int64_t from, int64_t to) { packed[to] = weight[from]; });
+  }
+}
+
+PackedConv::~PackedConv() = default;
+
+int64_t PackedConv::weight_size() const {
+  return shape_.out * (shape_.in / shape_.groups) * shape_.rows.taps * shape_.cols.taps;
+}
+
+void PackedConv::unpack(float* weight) const {
+  const int64_t size = weight_size() / shape_.groups;
+  const float* packed = weight_.data();
+  for (int64_t g = 0; g < shape_.groups; ++g, weight += size, packed += size) {
+    for_each_packed(shape_, *layout_, kernels_->conv2d->mr,
+                    [&](int64_t to, int64_t from) { weight[to] = packed[from]; });
+  }
+}
+
+void PackedConv::run(const float* x, int64_t batch, const ConvSize& input, const ConvSize& output,
+                     float* y, const Fusion& fusion) const {
+  const FloatEnvironment environment;
+  Conv2dArgs args;
+  args.x = x;
+  args.packed = weight_.data();
+  args.y = y;
+  args.batch = batch;
+  args.groups = shape_.groups;
+  args.in = shape_.in / shape_.groups;
+  args.out = shape_.out / shape_.groups;
+  args.height = input.height;
+  args.width = input.width;
+  args.out_height = output.height;
+  args.out_width = output.width;
+  args.taps = shape_.rows.taps * shape_.cols.taps;
+  args.epilogue = epilogue(*kernels_, bias(), fusion);
+  if (batch == 0 || args.out == 0 || output.height <= 0 || output.width <= 0) return;
+  // A kernel of one tap at the input's own positions knows no rows: one long one.
+  if (shape_.pointwise()) {
+    args.width *= args.height;
+    args.out_width *= args.out_height;
+    args.height = args.out_height = 1;
+  }
+  run_conv2d(args, *layout_, *kernels_->conv2d);
+}
+
+}  // namespace forwardpass
