@@ -162,7 +162,7 @@ void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float*
 
 void normalize(const float* x, float p, float eps, int64_t outer, int64_t n, int64_t inner,
                float* y);
-// Rows longer than `most` by their p-norm are scaled to it.
+// Rows longer than `most` by their p-norm are scaled to it; y may be x.
 void renorm(const float* x, float p, float most, int64_t rows, int64_t n, float* y);
 // x (batch, channels, inner), the channels in `groups` groups.
 void group_norm(const float* x, const float* weight, const float* bias, float eps, int64_t batch,
@@ -183,8 +183,10 @@ struct Resize {
   int64_t in, out;
   double scale;
 };
-// The source of each output of a nearest resize; `exact` takes pixel centres.
-void nearest_indices(const Resize& d, bool exact, int64_t* index);
+// y (planes, rows.out, cols.out) from x (planes, rows.in, cols.in); no size is 0. nearest copies;
+// `exact` takes pixel centres.
+void resize_nearest(const float* x, int64_t planes, const Resize& rows, const Resize& cols,
+                    bool exact, float* y);
 void resize_linear(const float* x, int64_t planes, const Resize& rows, const Resize& cols,
                    bool align_corners, float* y);
 

@@ -44,6 +44,12 @@ def good(name):
     if name == "embedding_bag":
         bags = {"indices": np.array([1, 0]), "offsets": np.array([0, 2])}
         return {**bags, "weight": x, "mode": "sum", "per_sample_weights": x[0, :2]}
+    if name == "renorm":
+        return {"input": x, "max_norm": 0.5}
+    if name == "outer_product":
+        return {"input1": x, "input2": x[:, :2]}
+    if name.startswith("resize"):
+        return {"input": x, "height": 3, "width": 4}
     if name == "swiglu":
         return {"gate": x, "up": x[::-1]}
     if name == "prelu":

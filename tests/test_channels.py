@@ -13,10 +13,17 @@ from forwardpass.reference.arrays import make
 
 @pytest.mark.parametrize(
     "case",
-    finite_cases("group_norm", "batch_norm", "normalize", "embedding_bag"),
+    finite_cases("group_norm", "batch_norm", "normalize", "embedding_bag", "renorm"),
     ids=case_id,
 )
 def test_within_bound(isa, case):
+    assert_case_bounded(*case)
+
+
+@pytest.mark.parametrize(
+    "case", finite_cases("outer_product", "resize_nearest", "resize_linear"), ids=case_id
+)
+def test_sides_and_sizes_within_bound(isa, case):
     assert_case_bounded(*case)
 
 

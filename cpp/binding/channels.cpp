@@ -93,12 +93,13 @@ py::array normalize_op(py::handle input, py::handle p, py::handle dim, py::handl
   return output.finish();
 }
 
-// Rows (the last dimension) longer than `most` scaled to it: what max_norm does to an embedding.
-py::array renorm_op(py::handle input, py::handle p, py::handle most) {
-  const char* op = "embedding";
-  const Input x(input, {op, "weight"});
-  const float power = number(p, {op, "norm_type"}), m = number(most, {op, "max_norm"});
-  Output output(py::none(), x.shape(), x.ndim(), op);
+// Rows (the last dimension) longer than `max_norm` scaled to it: what max_norm does to an embedding.
+py::array renorm_op(py::handle input, py::handle max_norm, py::handle norm_type, py::handle out) {
+  const char* op = "renorm";
+  const Input x(input, {op, "input"});
+  const float power = number(norm_type, {op, "norm_type"}), m = number(max_norm, {op, "max_norm"});
+  Output output(out, x.shape(), x.ndim(), op);
+  output.avoid(x.data(), x.size(), true);
   float* y = output.data();
   const py::ssize_t n = x.ndim() ? x.dim(x.ndim() - 1) : 1;
   {
@@ -119,7 +120,7 @@ void bind_channels(py::module_& m) {
         weight, bias, eps, out);
   m.def("normalize", &normalize_op, input, py::arg("p") = 2.0, py::arg("dim") = 1,
         py::arg("eps") = 1e-12, out);
-  m.def("_renorm", &renorm_op, input, py::arg("p"), py::arg("most"));
+  m.def("renorm", &renorm_op, input, py::arg("max_norm"), py::arg("norm_type") = 2.0, out);
 }
 
 }  // namespace forwardpass

@@ -55,8 +55,8 @@ py::array embedding_bag_op(const Indices& index, const Indices& offsets, py::han
 }
 
 // a (rows, n), b (rows, m) to (rows, n m): every product of a row.
-py::array outer_op(py::handle first, py::handle second) {
-  const char* op = "bilinear";
+py::array outer_op(py::handle first, py::handle second, py::handle out) {
+  const char* op = "outer_product";
   const Input a(first, {op, "input1"}), b(second, {op, "input2"});
   if (a.ndim() != 2 || b.ndim() != 2 || a.dim(0) != b.dim(0)) {
     throw_value({op, "input2"},
@@ -64,7 +64,9 @@ py::array outer_op(py::handle first, py::handle second) {
   }
   const py::ssize_t sides[] = {a.dim(1), b.dim(1)};
   const py::ssize_t shape[] = {a.dim(0), product(sides, 2)};
-  Output output(py::none(), shape, 2, op);
+  Output output(out, shape, 2, op);
+  output.avoid(a.data(), a.size());
+  output.avoid(b.data(), b.size());
   float* y = output.data();
   {
     const ReleaseGil release(static_cast<double>(shape[0]) * static_cast<double>(shape[1]),
@@ -74,45 +76,62 @@ py::array outer_op(py::handle first, py::handle second) {
   return output.finish();
 }
 
-Indices nearest_op(int64_t in, int64_t out, double scale, bool exact) {
-  Indices index(out);
-  nearest_indices({in, out, scale}, exact, index.mutable_data());
-  return index;
-}
-
-// x (*, H, W) to (*, height, width).
-py::array resize_op(py::handle input, int64_t height, int64_t width, double down, double along,
-                    bool align_corners) {
-  const char* op = "interpolate";
-  const Input x(input, {op, "input"});
+// x (*, H, W) to (*, height, width); run(planes, rows, cols, y).
+template <class Run>
+py::array resized(const Input& x, py::handle height, py::handle width, double down, double along,
+                  py::handle out, const char* op, const Run& run) {
   const int ndim = x.ndim();
-  if (ndim < 2 || height < 1 || width < 1 || x.dim(ndim - 2) < 1 || x.dim(ndim - 1) < 1) {
-    throw_value({op, "input"}, "and output must not be empty, got " + x.text());
+  if (ndim < 2 || x.dim(ndim - 2) < 1 || x.dim(ndim - 1) < 1) {
+    throw_value({op, "input"}, "must have shape (*, H, W) with H and W above 0, got " + x.text());
   }
+  const Resize rows{x.dim(ndim - 2), one_number(height, {op, "height"}, 1), down};
+  const Resize cols{x.dim(ndim - 1), one_number(width, {op, "width"}, 1), along};
   Shape shape(x.shape(), x.shape() + ndim);
-  shape[static_cast<size_t>(ndim) - 2] = height;
-  shape[static_cast<size_t>(ndim) - 1] = width;
-  Output output(py::none(), shape.data(), ndim, op);
+  shape[static_cast<size_t>(ndim) - 2] = rows.out;
+  shape[static_cast<size_t>(ndim) - 1] = cols.out;
+  Output output(out, shape.data(), ndim, op);
+  output.avoid(x.data(), x.size());
   float* y = output.data();
   {
     const ReleaseGil release(static_cast<double>(product(shape.data(), ndim)), kWorthReleasing);
-    resize_linear(x.data(), product(x.shape(), ndim - 2), {x.dim(ndim - 2), height, down},
-                  {x.dim(ndim - 1), width, along}, align_corners, y);
+    run(product(x.shape(), ndim - 2), rows, cols, y);
   }
   return output.finish();
+}
+
+py::array resize_nearest_op(py::handle input, py::handle height, py::handle width, double down,
+                            double along, bool exact, py::handle out) {
+  const char* op = "resize_nearest";
+  const Input x(input, {op, "input"});
+  return resized(x, height, width, down, along, out, op,
+                 [&](int64_t planes, const Resize& rows, const Resize& cols, float* y) {
+                   resize_nearest(x.data(), planes, rows, cols, exact, y);
+                 });
+}
+
+py::array resize_linear_op(py::handle input, py::handle height, py::handle width, double down,
+                           double along, bool align_corners, py::handle out) {
+  const char* op = "resize_linear";
+  const Input x(input, {op, "input"});
+  return resized(x, height, width, down, along, out, op,
+                 [&](int64_t planes, const Resize& rows, const Resize& cols, float* y) {
+                   resize_linear(x.data(), planes, rows, cols, align_corners, y);
+                 });
 }
 
 }  // namespace
 
 void bind_tables(py::module_& m) {
+  const py::arg input("input"), height("height"), width("width");
+  const py::arg_v down("down", 0.0), along("along", 0.0), out("out", py::none());
   m.def("embedding_bag", &embedding_bag_op, py::arg("indices"), py::arg("offsets"),
         py::arg("weight"), py::arg("mode") = "mean", py::arg("per_sample_weights") = py::none(),
-        py::arg("out") = py::none());
-  m.def("_outer", &outer_op, py::arg("input1"), py::arg("input2"));
-  m.def("_nearest_indices", &nearest_op, py::arg("size"), py::arg("out"), py::arg("scale"),
-        py::arg("exact"));
-  m.def("_resize_linear", &resize_op, py::arg("input"), py::arg("height"), py::arg("width"),
-        py::arg("down"), py::arg("along"), py::arg("align_corners"));
+        out);
+  m.def("outer_product", &outer_op, py::arg("input1"), py::arg("input2"), out);
+  m.def("resize_nearest", &resize_nearest_op, input, height, width, down, along,
+        py::arg("exact") = false, out);
+  m.def("resize_linear", &resize_linear_op, input, height, width, down, along,
+        py::arg("align_corners") = false, out);
 }
 
 }  // namespace forwardpass

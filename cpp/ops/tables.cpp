@@ -1,5 +1,6 @@
 // Bags of an embedding, outer products, and resizing.
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "../dispatch.h"
@@ -68,18 +69,44 @@ struct Neighbours {
   }
 };
 
-}  // namespace
-
-void nearest_indices(const Resize& d, bool exact, int64_t* index) {
-  const FloatEnvironment environment;
+// The source of each output of a nearest resize. Without a scale an equal size is the identity.
+std::vector<int64_t> nearest_indices(const Resize& d, bool exact) {
   const float step = step_of(d, false);
+  std::vector<int64_t> index;
   for (int64_t i = 0; i < d.out; ++i) {
     const float at = static_cast<float>(i) + (exact ? 0.5f : 0.0f);
     int64_t from = static_cast<int64_t>(std::floor(at * step));
-    if (!exact && d.out == d.in) from = i;
+    if (d.out == d.in && !(exact && d.scale > 0)) from = i;
     if (!exact && d.out == 2 * d.in) from = i / 2;
-    index[i] = from < d.in - 1 ? from : d.in - 1;
+    index.push_back(from < d.in - 1 ? from : d.in - 1);
   }
+  return index;
+}
+
+}  // namespace
+
+void resize_nearest(const float* x, int64_t planes, const Resize& rows, const Resize& cols,
+                    bool exact, float* y) {
+  const FloatEnvironment environment;
+  const std::vector<int64_t> down = nearest_indices(rows, exact);
+  const std::vector<int64_t> along = nearest_indices(cols, exact);
+  bool whole = cols.in == cols.out;  // rows are copied as they are
+  for (size_t j = 0; j < along.size(); ++j) whole &= along[j] == static_cast<int64_t>(j);
+  const size_t bytes = static_cast<size_t>(cols.out) * sizeof(float);
+  over_rows(planes * rows.out, cols.out, [&](int64_t first, int64_t count) {
+    const float* last = nullptr;  // what the row before was made of
+    for (int64_t r = first; r < first + count; ++r) {
+      const int64_t source = r / rows.out * rows.in + down[static_cast<size_t>(r % rows.out)];
+      const float* from = x + source * cols.in;
+      float* to = y + r * cols.out;
+      if (whole || from == last) {
+        std::memcpy(to, whole ? from : to - cols.out, bytes);
+      } else {
+        for (size_t j = 0; j < along.size(); ++j) to[j] = from[along[j]];
+      }
+      last = from;
+    }
+  });
 }
 
 void resize_linear(const float* x, int64_t planes, const Resize& rows, const Resize& cols,

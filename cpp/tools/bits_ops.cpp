@@ -34,16 +34,6 @@ Fusion from(Fusion fusion, int64_t first) {
   return fusion;
 }
 
-// A second way to the same result: packed against raw, unpacked against the weight itself.
-void require_same(const Call& call, const float* a, const float* b, int64_t size,
-                  const char* what) {
-  for (int64_t i = 0; i < size; ++i) {
-    if (std::memcmp(a + i, b + i, sizeof(float)) != 0 && !(a[i] != a[i] && b[i] != b[i])) {
-      fail(call, std::string(what) + " differs at element " + std::to_string(i));
-    }
-  }
-}
-
 // f(input), and its parameter: the one argument besides input that is a number.
 void run_unary(Call& call) {
   std::string name = call.op();
@@ -279,9 +269,22 @@ constexpr Runner kRunners[] = {
     {"batch_norm", run_batch_norm},
     {"normalize", run_normalize},
     {"embedding_bag", run_embedding_bag},
+    {"renorm", run_renorm},
+    {"outer_product", run_outer_product},
+    {"resize_nearest", run_resize},
+    {"resize_linear", run_resize},
 };
 
 }  // namespace
+
+void require_same(const Call& call, const float* a, const float* b, int64_t size,
+                  const char* what) {
+  for (int64_t i = 0; i < size; ++i) {
+    if (std::memcmp(a + i, b + i, sizeof(float)) != 0 && !(a[i] != a[i] && b[i] != b[i])) {
+      fail(call, std::string(what) + " differs at element " + std::to_string(i));
+    }
+  }
+}
 
 // An op of its own name, else an element-wise function.
 void run(Call& call) {

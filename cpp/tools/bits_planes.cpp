@@ -1,5 +1,8 @@
-// How `bits` runs activations with parameters, pooling, norms by channel and bags; see
+// How `bits` runs activations with parameters, pooling, norms by channel, bags and resizing; see
 // bits_ops.cpp.
+#include <algorithm>
+#include <cstring>
+
 #include "../ops.h"
 #include "bits_runners.h"
 
@@ -30,6 +33,13 @@ void run_pool(Call& call, Pool pool, const PoolAxis& rows, const PoolAxis& cols)
     pool(x.data() + first * rows.in * cols.in, count, rows, cols,
          y.floats.get() + first * rows.out * cols.out);
   });
+}
+
+// As integers, since comparing a signalling NaN sets a flag: one zero, one NaN.
+uint32_t plain_bits(const float* value) {
+  uint32_t u;
+  std::memcpy(&u, value, sizeof u);
+  return u << 1 == 0 ? 0 : u << 1 > 0xff000000u ? 0x7fc00000u : u;
 }
 
 struct Windows {
@@ -84,6 +94,12 @@ void run_swiglu(Call& call) {
   call.in_pieces(gate.size(), [&](int64_t first, int64_t count) {
     swiglu(gate.data() + first, up.data() + first, count, y.floats.get() + first);
   });
+  const int64_t n = gate.size();  // as one row, side by side
+  Array both = new_array({2 * n}), halves = new_array({n});
+  std::copy(gate.data(), gate.data() + n, both.floats.get());
+  std::copy(up.data(), up.data() + n, both.floats.get() + n);
+  swiglu_halves(both.data(), 1, n, halves.floats.get());
+  require_same(call, halves.data(), y.data(), n, "the halves of a row");
 }
 
 void run_prelu(Call& call) {
@@ -105,6 +121,17 @@ void run_prelu(Call& call) {
 void run_max_pool(Call& call) {
   const Windows windows(call, pair_of(call, "dilation"), true);
   run_pool(call, max_pool, windows.rows, windows.cols);
+  const Array &x = call.array("input"), &y = *call.results().back();
+  const int64_t in = windows.rows.in * windows.cols.in, out = windows.rows.out * windows.cols.out;
+  const int64_t planes = in ? x.size() / in : 0;
+  std::vector<int64_t> index(static_cast<size_t>(planes * out));
+  max_pool_indices(x.data(), planes, windows.rows, windows.cols, index.data());
+  for (int64_t i = 0; i < planes * out; ++i) {
+    const int64_t at = i / out * in + index[static_cast<size_t>(i)];
+    if (plain_bits(x.data() + at) != plain_bits(y.data() + i)) {
+      throw std::runtime_error("max_pool2d: an index is not where the largest stands");
+    }
+  }
 }
 
 void run_avg_pool(Call& call) {
@@ -159,6 +186,16 @@ void run_normalize(Call& call) {
   });
 }
 
+void run_renorm(Call& call) {
+  const Array& x = call.array("input");
+  Array& y = call.result(x.shape);
+  const int64_t n = x.ndim() ? x.dim(-1) : 1;
+  const float p = number(call, "norm_type"), most = number(call, "max_norm");
+  call.in_pieces(n ? x.size() / n : 0, [&](int64_t first, int64_t count) {
+    renorm(x.data() + first * n, p, most, count, n, y.floats.get() + first * n);
+  });
+}
+
 void run_embedding_bag(Call& call) {
   const Array &index = call.array("indices"), &offsets = call.array("offsets");
   const Array& table = call.array("weight");
@@ -170,6 +207,33 @@ void run_embedding_bag(Call& call) {
   call.in_pieces(bags, [&](int64_t first, int64_t count) {
     embedding_bag(index.integers.get(), offsets.integers.get() + first, count, table.data(), width,
                   factors, bag, y.floats.get() + first * width);
+  });
+}
+
+void run_outer_product(Call& call) {
+  const Array &a = call.array("input1"), &b = call.array("input2");
+  const int64_t n = a.dim(1), m = b.dim(1);
+  Array& y = call.result({a.dim(0), n * m});
+  call.in_pieces(a.dim(0), [&](int64_t first, int64_t count) {
+    outer_product(a.data() + first * n, b.data() + first * m, count, n, m,
+                  y.floats.get() + first * n * m);
+  });
+}
+
+void run_resize(Call& call) {
+  const Array& x = call.array("input");
+  const bool nearest = call.op() == "resize_nearest";
+  const bool option = call.integer(nearest ? "exact" : "align_corners") != 0;
+  const Resize rows{x.dim(-2), call.integer("height"), call.real("down")};
+  const Resize cols{x.dim(-1), call.integer("width"), call.real("along")};
+  Shape shape = x.shape;
+  shape[shape.size() - 2] = rows.out;
+  shape[shape.size() - 1] = cols.out;
+  Array& y = call.result(shape);
+  call.in_pieces(product(x.shape, 0, x.shape.size() - 2), [&](int64_t first, int64_t count) {
+    (nearest ? resize_nearest : resize_linear)(x.data() + first * rows.in * cols.in, count, rows,
+                                               cols, option,
+                                               y.floats.get() + first * rows.out * cols.out);
   });
 }
 

@@ -6,7 +6,7 @@
 namespace forwardpass {
 namespace tools {
 
-// bits_planes.cpp: activations with parameters, pooling, norms by channel, bags.
+// bits_planes.cpp: activations with parameters, pooling, norms by channel, bags, resizing.
 void run_hardtanh(Call& call);
 void run_softplus(Call& call);
 void run_glu(Call& call);
@@ -18,7 +18,14 @@ void run_adaptive_avg_pool(Call& call);
 void run_group_norm(Call& call);
 void run_batch_norm(Call& call);
 void run_normalize(Call& call);
+void run_renorm(Call& call);
 void run_embedding_bag(Call& call);
+void run_outer_product(Call& call);
+void run_resize(Call& call);
+
+// A second way to the same result (packed and raw, say): throws where the bits differ; any NaN
+// equals any other.
+void require_same(const Call& call, const float* a, const float* b, int64_t size, const char* what);
 
 // The dimension `dim` of x, counted from the front.
 inline size_t dimension_of(const Call& call, const Array& x) {

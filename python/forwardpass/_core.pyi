@@ -53,9 +53,13 @@ __all__: list[str] = [
     "mish",
     "normalize",
     "numerics_version",
+    "outer_product",
     "prelu",
     "relu",
     "relu6",
+    "renorm",
+    "resize_linear",
+    "resize_nearest",
     "rms_norm",
     "set_num_threads",
     "sigmoid",
@@ -182,13 +186,6 @@ def _max_pool2d_indices(
     dilation: typing.Any = 1,
     ceil_mode: bool = False,
 ) -> numpy.typing.NDArray[numpy.int64]: ...
-def _nearest_indices(
-    size: typing.SupportsInt | typing.SupportsIndex,
-    out: typing.SupportsInt | typing.SupportsIndex,
-    scale: typing.SupportsFloat | typing.SupportsIndex,
-    exact: bool,
-) -> numpy.typing.NDArray[numpy.int64]: ...
-def _outer(input1: typing.Any, input2: typing.Any) -> numpy.ndarray: ...
 def _pop_threads(previous: typing.SupportsInt | typing.SupportsIndex) -> None: ...
 def _probe_fma(rounds: typing.SupportsInt | typing.SupportsIndex) -> float:
     """
@@ -201,15 +198,6 @@ def _probe_read(array: typing.Any) -> float:
     """
 
 def _push_threads(n: typing.Any) -> int: ...
-def _renorm(input: typing.Any, p: typing.Any, most: typing.Any) -> numpy.ndarray: ...
-def _resize_linear(
-    input: typing.Any,
-    height: typing.SupportsInt | typing.SupportsIndex,
-    width: typing.SupportsInt | typing.SupportsIndex,
-    down: typing.SupportsFloat | typing.SupportsIndex,
-    along: typing.SupportsFloat | typing.SupportsIndex,
-    align_corners: bool,
-) -> numpy.ndarray: ...
 def _set_isa(name: str) -> None: ...
 def _set_thread_backend(name: str) -> None: ...
 def _swiglu_halves(input: typing.Any) -> numpy.ndarray: ...
@@ -413,9 +401,33 @@ def normalize(
     eps: typing.Any = 1e-12,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def outer_product(
+    input1: typing.Any, input2: typing.Any, out: typing.Any = None
+) -> numpy.ndarray: ...
 def prelu(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu6(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def renorm(
+    input: typing.Any, max_norm: typing.Any, norm_type: typing.Any = 2.0, out: typing.Any = None
+) -> numpy.ndarray: ...
+def resize_linear(
+    input: typing.Any,
+    height: typing.Any,
+    width: typing.Any,
+    down: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    along: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    align_corners: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def resize_nearest(
+    input: typing.Any,
+    height: typing.Any,
+    width: typing.Any,
+    down: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    along: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+    exact: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def rms_norm(
     input: typing.Any,
     normalized_shape: typing.Any,

@@ -10,6 +10,7 @@ import warnings
 import numpy as np
 import pytest
 
+import forwardpass as fp
 import forwardpass.nn as ours
 import forwardpass.nn.functional as ours_f
 
@@ -190,6 +191,8 @@ def test_torch_devices_and_dtypes_are_known():
 
 def test_initial_distributions():
     """The same bounds and moments as torch's own draws, for every layer that draws."""
+    fp.manual_seed(3)
+    torch.manual_seed(3)
     for make in (
         lambda nn: nn.Linear(64, 256),
         lambda nn: nn.Conv1d(32, 64, 3, groups=2),

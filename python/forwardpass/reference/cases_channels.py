@@ -90,6 +90,27 @@ def normalize() -> list[Case]:
     return cases
 
 
+def _limited(name: str, kind: str, norm_type: float) -> Iterator[Arguments]:
+    """Limits below, at and above the norms of the rows."""
+    new = Namer(name)
+    for n in ROWS:
+        for limit in (0.3, 1.0, 0.6 * n**0.5, 1e30) if kind == "unit" else (1.0,):
+            new.call += 1
+            call: Arguments = {"input": new("input", (3, n), kind), "norm_type": norm_type}
+            yield {**call, "max_norm": limit}
+    for shape in ((0, 5), (4, 0), (), (2, 3, 65), *([(500, 300)] if kind == "unit" else [])):
+        new.call += 1
+        call = {"input": new("input", shape, kind), "norm_type": norm_type}
+        yield {**call, "max_norm": 0.5}
+
+
+def renorm() -> list[Case]:
+    powers = (2.0, 1.0, 0.0, 3.0, float("inf"))
+    found = [(f"renorm/{p}", "unit", p) for p in powers]
+    found += [(f"renorm/{kind}", kind, 2.0) for kind in ("wide", "subnormal", "sprinkled")]
+    return [Case(name, partial(_limited, name, k, p), k != "sprinkled") for name, k, p in found]
+
+
 def _bags(name: str, mode: str, kind: str) -> Iterator[Arguments]:
     new = Namer(name)
     for width in (1, 2, 15, 16, 17, 33, 64, 65, 100, 1000):

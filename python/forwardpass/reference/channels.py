@@ -74,7 +74,8 @@ def _norm_bound(x: F64, p: float) -> tuple[F64, Any]:
     if p == 0:
         return (x != 0).sum(axis=-1, keepdims=True).astype(np.float64), 0.0
     if np.isinf(p):
-        return (size.max if p > 0 else size.min)(axis=-1, keepdims=True), 0.0
+        far = size.max if p > 0 else size.min
+        return far(axis=-1, keepdims=True, initial=0.0 if p > 0 else np.inf), 0.0
     # |x|^p = e^(p ln|x|): ln 4 u, the product u, exp 3 u; then the sum; then the same for the root.
     power = np.where(size > 0, p * np.log(np.where(size > 0, size, 1.0)), 0.0)
     terms = size**p
@@ -97,6 +98,25 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: Any = 1e-12) -> Bou
         return tuple(  # type: ignore[return-value]
             np.moveaxis(a, -1, dim).reshape(np.shape(input)) for a in (y, tolerance * SLACK)
         )
+
+
+def renorm(input: Any, max_norm: Any, norm_type: Any = 2.0) -> Bounded:
+    """Rows with a norm above max_norm times s = max_norm / (norm + 1e-7), each step rounded.
+
+    Where the norm's error lets float32 decide otherwise, both are right: |x| |1 - s| more.
+    """
+    with np.errstate(all="ignore"):
+        x, most = float64(input), float(np.float32(max_norm))
+        norm, relative = _norm_bound(np.atleast_1d(x), float(np.float32(norm_type)))
+        if x.ndim == 0:
+            norm, relative = norm[0], np.broadcast_to(relative, norm.shape)[0]
+        scale, moved = most / (norm + float(np.float32(1e-7))), grow(relative, UNIT)
+        chosen = np.where(norm > most, scale, 1.0)
+        error = np.where(norm > most, np.abs(scale) * grow(moved / (1 - moved), UNIT) + ETA, 0.0)
+        unsure = np.abs(norm - most) <= norm * relative
+        error = error + np.where(unsure, np.abs(1 - scale) * (1 + 4 * UNIT) + moved, 0.0)
+        y, tolerance = rounded(x * chosen, np.abs(x) * error, underflow=True)
+        return y, np.where(unsure | (norm > most), tolerance, 0.0) * SLACK
 
 
 def embedding_bag(

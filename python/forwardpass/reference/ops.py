@@ -17,11 +17,13 @@ from . import (
     cases_elements,
     cases_pools,
     cases_products,
+    cases_resize,
     channels,
     convolutions,
     elementwise,
     pools,
     products,
+    resize,
     rows,
 )
 from .bounds import F32, Bounded
@@ -90,11 +92,24 @@ def _channels() -> list[Op]:
     power = {"input": REQUIRED, "p": 2.0, "dim": 1, "eps": 1e-12}
     bag = {"indices": REQUIRED, "offsets": REQUIRED, "weight": REQUIRED, "mode": "mean"}
     bag["per_sample_weights"] = None
+    most = {"input": REQUIRED, "max_norm": REQUIRED, "norm_type": 2.0}
     return [
         Op("group_norm", channels.group_norm, group, cases_channels.group_norm),
         Op("batch_norm", channels.batch_norm, batch, cases_channels.batch_norm),
         Op("normalize", channels.normalize, power, cases_channels.normalize),
         Op("embedding_bag", channels.embedding_bag, bag, cases_channels.embedding_bag),
+        Op("renorm", channels.renorm, most, cases_channels.renorm),
+    ]
+
+
+def _resizing() -> list[Op]:
+    sizes = {"input": REQUIRED, "height": REQUIRED, "width": REQUIRED, "down": 0.0, "along": 0.0}
+    nearest, linear = {**sizes, "exact": False}, {**sizes, "align_corners": False}
+    sides = {"input1": REQUIRED, "input2": REQUIRED}
+    return [
+        Op("outer_product", products.outer_product, sides, cases_resize.outer_product),
+        Op("resize_nearest", resize.resize_nearest, nearest, cases_resize.resize_nearest),
+        Op("resize_linear", resize.resize_linear, linear, cases_resize.resize_linear),
     ]
 
 
@@ -164,6 +179,7 @@ def _all() -> list[Op]:
         *_activations(),
         *_pools(),
         *_channels(),
+        *_resizing(),
         Op(
             "embedding",
             elementwise.embedding,

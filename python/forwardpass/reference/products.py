@@ -64,6 +64,14 @@ def linear(
         return _finish((value, tolerance), b, activation, negative_slope, residual)
 
 
+def outer_product(input1: Any, input2: Any) -> Bounded:
+    """(R, n) and (R, m) to (R, n m): the products of a row, one rounding each."""
+    with np.errstate(all="ignore"):
+        a, b = float64(input1), float64(input2)
+        value = (a[:, :, None] * b[:, None, :]).reshape(len(a), a.shape[1] * b.shape[1])
+        return rounded(value, 0.0, underflow=True)
+
+
 def one(argument: Any) -> int:
     """stride and its like: an int or a 1-tuple."""
     return int(argument[0]) if isinstance(argument, (tuple, list)) else int(argument)

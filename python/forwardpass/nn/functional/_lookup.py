@@ -35,13 +35,13 @@ def embedding(
     and change nothing. Follows torch.nn.functional.embedding.
     """
     if padding_idx is not None:
-        rows = shape(weight)[0]
-        if not -rows <= padding_idx < max(rows, 1):
+        count = shape(weight)[0]
+        if not -count <= padding_idx < max(count, 1):
             raise ValueError("Padding_idx must be within num_embeddings")
     if max_norm is None:
         return _embedding(input, weight, out)
-    rows_found = _core._renorm(_embedding(input, weight, None), norm_type, max_norm)
-    return result(rows_found, out, "embedding")  # type: ignore[no-any-return]
+    rows = _core.renorm(_embedding(input, weight, None), max_norm, norm_type, None)
+    return result(rows, out, "embedding")  # type: ignore[no-any-return]
 
 
 def _integers(value: Any, argument: str) -> Any:
@@ -135,6 +135,6 @@ def embedding_bag(
         ends = np.append(0, np.cumsum(kept))[ends]
         index, factors = index[kept], None if factors is None else factors[kept]
     if max_norm is not None:
-        table = _core._renorm(_embedding(index, table, None), norm_type, max_norm)
+        table = _core.renorm(_embedding(index, table, None), max_norm, norm_type, None)
         index = np.arange(len(index))
     return _core.embedding_bag(index, ends, table, mode, factors, out)

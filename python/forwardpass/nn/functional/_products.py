@@ -112,7 +112,7 @@ def bilinear(
     a, b = a.reshape(rows, a.shape[-1]), b.reshape(rows, b.shape[-1])
     step = max(1, _MOST // max(1, flat.shape[1]))
     parts = [
-        _linear(_core._outer(a[i : i + step], b[i : i + step]), flat, bias)
+        _linear(_core.outer_product(a[i : i + step], b[i : i + step]), flat, bias)
         for i in range(0, max(rows, 1), step)
     ]
     y = parts[0] if len(parts) == 1 else np.concatenate(parts)

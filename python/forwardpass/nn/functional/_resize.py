@@ -106,6 +106,21 @@ def _check_mode(mode: str, dims: int, align_corners: bool | None, antialias: boo
         raise NotImplementedError(f"interpolate: mode={mode!r}")
 
 
+def _planes(
+    resize: Any, x: Any, target: Sequence[int], scales: Sequence[float], option: bool
+) -> Any:
+    """resize, which takes (*, H, W), along one, two or three dimensions."""
+    if len(target) == 1:
+        return resize(x[:, :, None], 1, target[0], 0.0, scales[0], option)[:, :, 0]
+    y = resize(x, *target[-2:], *scales[-2:], option)
+    if len(target) == 2:
+        return y
+    # Depth last: planes of it and of everything behind it.
+    flat = y.reshape(*y.shape[:3], y.shape[3] * y.shape[4])
+    flat = resize(flat, target[0], flat.shape[3], scales[0], 0.0, option)
+    return flat.reshape(*flat.shape[:3], *y.shape[3:])
+
+
 def interpolate(
     input: ArrayInput,
     size: int | Sequence[int] | None = None,
@@ -135,15 +150,7 @@ def interpolate(
         pool: Any = adaptive_avg_pool1d if dims == 1 else adaptive_avg_pool2d
         y = pool(x, target)
     elif mode in _ANY:
-        y = x
-        for axis, (n, scale) in enumerate(zip(target, scales, strict=True)):
-            at = _core._nearest_indices(x.shape[axis + 2], n, scale, mode == "nearest-exact")
-            y = y.take(at, axis=axis + 2)
-        y = np.ascontiguousarray(y)
-    elif dims == 1:
-        flat = x[:, :, None]
-        y = _core._resize_linear(flat, 1, target[0], 0.0, scales[0], bool(align_corners))[:, :, 0]
+        y = _planes(_core.resize_nearest, x, target, scales, mode == "nearest-exact")
     else:
-        (height, width), (down, along) = target, scales
-        y = _core._resize_linear(x, height, width, down, along, bool(align_corners))
+        y = _planes(_core.resize_linear, x, target, scales, bool(align_corners))
     return result(y, out, "interpolate")  # type: ignore[no-any-return]
