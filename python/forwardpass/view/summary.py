@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 # Layers whose every output is a sum of products with one row of a weight (outputs, ...): each
 # output takes prod(weight.shape[1:]) multiply-adds. By name, so that no layer must be imported.
-_PRODUCTS = ("Linear", "Conv1d", "Conv2d")
+_PRODUCTS = ("Linear", "Conv1d", "Conv2d")  # each output meets a row of the weight
+_SCATTERS = ("ConvTranspose1d", "ConvTranspose2d")  # each input does
 _NOTE = (
     "Multiply-adds: the products of Linear and convolutions; biases, other layers and\n"
     "what happens outside layers count 0. Activations: all that the pass allocates when it goes\n"
@@ -151,17 +152,21 @@ def _measure(module: Module, inputs: tuple[Any, ...], output: Any, last: Any) ->
     new = [array for array in arrays if not same_memory([array], sources)]
     return _Measured(
         shape_text(arrays) or typename(output),
-        _mult_adds(module, arrays),
+        _mult_adds(module, arrays_in(inputs), arrays),
         sum(array.nbytes for array in new),
         bool(arrays) and not new,
     )
 
 
-def _mult_adds(module: Module, outputs: Sequence[npt.NDArray[Any]]) -> int:
+def _mult_adds(
+    module: Module, inputs: Sequence[npt.NDArray[Any]], outputs: Sequence[npt.NDArray[Any]]
+) -> int:
     weight = module._parameters.get("weight")
-    if weight is None or not outputs or not _is_a(module, _PRODUCTS):
-        return 0
-    return outputs[0].size * math.prod(weight.shape[1:])
+    if weight is not None and outputs and _is_a(module, _PRODUCTS):
+        return outputs[0].size * math.prod(weight.shape[1:])
+    if weight is not None and inputs and _is_a(module, _SCATTERS):
+        return inputs[0].size * math.prod(weight.shape[1:])
+    return 0
 
 
 def _is_a(module: Module, names: tuple[str, ...]) -> bool:

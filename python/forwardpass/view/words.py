@@ -24,6 +24,15 @@ def _convolution(layer: Any) -> str:
     return f"{layer.out_channels} filters of size {size} slide over {channels}{each}{_bias(layer)}"
 
 
+def _transposed(layer: Any) -> str:
+    size = " x ".join(map(str, layer.kernel_size))
+    step = " x ".join(map(str, layer.stride))
+    return (
+        f"every value of {layer.in_channels} channels adds its filter of size {size} to "
+        f"{layer.out_channels // layer.groups} channels, {step} further for the next{_bias(layer)}"
+    )
+
+
 def _embedding(layer: Any) -> str:
     return f"each number picks one of {layer.num_embeddings} rows of {layer.embedding_dim} values"
 
@@ -52,6 +61,8 @@ def _leaky_relu(layer: Any) -> str:
 _WORDS: dict[str, str | Callable[[Any], str]] = {
     "Conv1d": _convolution,
     "Conv2d": _convolution,
+    "ConvTranspose1d": _transposed,
+    "ConvTranspose2d": _transposed,
     "Dropout": "passes its input on (it acts in training only)",
     "Embedding": _embedding,
     "Flatten": "lays the values side by side",
