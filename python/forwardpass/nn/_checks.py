@@ -51,25 +51,6 @@ def single(op: str, name: str, value: Any, least: int) -> tuple[int]:
     return (sizes(op, name, value, least, 1)[0],)
 
 
-def float32(op: str, name: str, value: Any) -> Any:
-    """`value` as an ndarray of float32; TypeError for any other type, with the cast to use."""
-    if not isinstance(value, np.ndarray):
-        if not hasattr(value, "__array__") and hasattr(value, "__dlpack__"):
-            value = np.from_dlpack(value)
-        elif not hasattr(value, "__array__"):
-            raise TypeError(
-                f"{op}(): argument '{name}' must be a float32 array, got {typename(value)}; "
-                f"convert it with np.asarray({name}, dtype=np.float32)"
-            )
-        value = np.asarray(value)
-    if value.dtype != np.float32 or not value.dtype.isnative:
-        raise TypeError(
-            f"{op}(): argument '{name}' must be float32, got {value.dtype}; "
-            f"cast it with {name}.astype(np.float32)"
-        )
-    return value
-
-
 def require_cpu(op: str, device: Any) -> None:
     """Accept None and the CPU, by name or as a torch.device."""
     if device is not None and str(device) != "cpu":

@@ -1,4 +1,4 @@
-"""The convolutions of nn.functional in two dimensions and transposed; see functional.py."""
+"""The convolutions of nn.functional in two dimensions and transposed."""
 
 from __future__ import annotations
 

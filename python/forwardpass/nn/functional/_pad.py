@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._checks import float32, integer
+from .._checks import integer
+from ._shape import float32
+from ._shape import result as written
 
 if TYPE_CHECKING:
     from .._typing import Array, ArrayInput
@@ -30,7 +32,7 @@ def pad(
     the edge, "replicate" repeats it, "circular" goes round; these three pad the last 1, 2 or 3
     dimensions of arrays that have one or two more. Follows torch.nn.functional.pad.
     """
-    x = float32("pad", "input", input)
+    x: Array = float32(input, "pad")
     pairs = _pairs(x, pad)
     if mode not in MODES:
         raise NotImplementedError(f"pad: unrecognised padding mode {mode!r}; there are {MODES}")
@@ -50,14 +52,8 @@ def pad(
         for axis, (before, after) in pairs.items():
             result = np.moveaxis(_along(np.moveaxis(result, axis, 0), before, after, mode), 0, axis)
         result = np.array(result, order="C") if result is x else np.ascontiguousarray(result)
-    return result if out is None else _written(result, out)
-
-
-def _written(result: Array, out: Array) -> Array:
-    if float32("pad", "out", out).shape != result.shape:
-        raise ValueError(f"pad: out must have shape {result.shape}, got {out.shape}")
-    out[...] = result
-    return out
+    padded: Array = written(result, out, "pad")
+    return padded
 
 
 def _pairs(x: Array, pad: Any) -> dict[int, tuple[int, int]]:
