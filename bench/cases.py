@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+import convolutions
 import planes
 from case import Arguments, Case
 from forwardpass.reference.arrays import make, make_indices
@@ -241,6 +242,7 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     "conv1d": conv1d,
     **{op: partial(rows, op) for op in ("rms_norm", "layer_norm", "softmax")},
     **{group: partial(elementwise, group) for group in ELEMENTWISE},
+    **convolutions.GROUPS,
     **planes.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,

@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from cases import Arguments, Case
+from contenders import CONVOLUTIONS
 from forwardpass.reference import OPS, problem
 
 MOST = 1 << 22  # results checked of one case; beyond, evenly chosen rows, first and last included
 PEER = 1e-4
-_BY_ROWS = {"conv1d": (), "embedding": ("indices",)}  # arguments that have the result's rows
+_BY_ROWS = {
+    "embedding": ("indices",),
+    **dict.fromkeys(CONVOLUTIONS, ()),
+}  # arguments that have the result's rows
 
 
 @dataclass(frozen=True)

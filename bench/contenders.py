@@ -56,6 +56,13 @@ _ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "tanh": nn.Tanh,
 }
 _PRODUCT = ("input", "weight", "bias")
+CONVOLUTIONS: dict[str, type[nn.Module]] = {
+    "conv1d": nn.Conv1d,
+    "conv2d": nn.Conv2d,
+    "conv_transpose1d": nn.ConvTranspose1d,
+    "conv_transpose2d": nn.ConvTranspose2d,
+}
+_GEOMETRY = ("stride", "padding", "dilation", "groups", "output_padding")
 _FIRST = {"embedding": "indices"}  # else "input"
 
 
@@ -63,11 +70,18 @@ def output(case: Case, arguments: Arguments) -> np.ndarray:
     """A place for the result, its pages touched."""
     a = arguments
     shape: tuple[int, ...]
-    if case.op == "conv1d":
-        batch, _, length = a["input"].shape
-        outputs, _, k = a["weight"].shape
-        span = length + 2 * a["padding"] - a["dilation"] * (k - 1)
-        shape = (batch, outputs, (span - 1) // a["stride"] + 1)
+    if case.op in CONVOLUTIONS:
+        batch, _, *sizes = a["input"].shape
+        step, cut = a["stride"], 2 * a["padding"]
+        spans = [a["dilation"] * (k - 1) + 1 for k in a["weight"].shape[2:]]
+        pairs = zip(sizes, spans, strict=True)
+        if "transpose" in case.op:
+            outputs = a["weight"].shape[1] * a["groups"]
+            more = a["output_padding"] - cut
+            shape = (batch, outputs, *((n - 1) * step + span + more for n, span in pairs))
+        else:
+            outputs = a["weight"].shape[0]
+            shape = (batch, outputs, *((n + cut - span) // step + 1 for n, span in pairs))
     elif case.op == "linear":
         shape = (*a["input"].shape[:-1], a["weight"].shape[0])
     elif case.op == "sequential":
@@ -89,7 +103,7 @@ def ours(case: Case, arguments: Arguments, reuse: bool) -> Contender:
         return _functional(case, arguments, reuse)
     if case.op == "sequential":
         return _sequential(arguments, reuse)
-    if case.op in ("linear", "conv1d"):
+    if case.op == "linear" or case.op in CONVOLUTIONS:
         return _layer(case, arguments, reuse)
     return _functional(case, arguments, reuse)
 
@@ -114,7 +128,7 @@ def _functional(case: Case, arguments: Arguments, reuse: bool) -> Contender:
 
 
 def _layer(case: Case, arguments: Arguments, reuse: bool) -> Contender:
-    """nn.Linear or nn.Conv1d; their pack where there is a residual or an output to write to."""
+    """nn.Linear or a convolution; their pack where there is a residual or an output to write to."""
     a = arguments
     if reuse or a.get("residual") is not None:
         return _pack(case, arguments, reuse)
@@ -123,10 +137,10 @@ def _layer(case: Case, arguments: Arguments, reuse: bool) -> Contender:
     if case.op == "linear":
         layer = nn.Linear(weight.shape[1], weight.shape[0])
     else:
-        geometry = {n: a[n] for n in ("stride", "padding", "dilation", "groups")}
-        layer = nn.Conv1d(
-            weight.shape[1] * a["groups"], weight.shape[0], weight.shape[2], **geometry
-        )
+        geometry = {n: a[n] for n in _GEOMETRY if n in a}
+        inner, outer = weight.shape[1] * a["groups"], weight.shape[0]
+        channels = (outer, inner) if "transpose" in case.op else (inner, outer)
+        layer = CONVOLUTIONS[case.op](*channels, weight.shape[2:], **geometry)
     layer.weight = weight
     layer.bias = bias
     if a.get("activation"):
@@ -139,8 +153,9 @@ def _pack(case: Case, arguments: Arguments, reuse: bool) -> Contender:
     if case.op == "linear":
         pack: Any = _core.PackedLinear(a["weight"], a["bias"])
     else:
-        names = (*_PRODUCT[1:], "stride", "padding", "dilation", "groups")
-        pack = _core.PackedConv1d(*(a[n] for n in names))
+        values = [a[n] for n in (*_PRODUCT[1:], *_GEOMETRY) if n in a]
+        one = case.op == "conv1d"
+        pack = _core.PackedConv1d(*values) if one else _core.PackedConv(case.op, *values)
     out = output(case, arguments) if reuse else None
     bound = {"f": pack, "x": a["input"], "act": a.get("activation"), "r": a.get("residual")}
     return Contender("f(x, act, 0.01, r, out)", {**bound, "out": out}, way=type(pack).__name__)

@@ -98,6 +98,22 @@ def _conv1d(a: Arguments) -> list[tuple[str, list[Node], dict[str, np.ndarray]]]
     return [("Conv", _finished(nodes, a), {"w": a["weight"], "b": a["bias"]})]
 
 
+def _convolution(a: Arguments) -> list[tuple[str, list[Node], dict[str, np.ndarray]]]:
+    """Two dimensions, or transposed."""
+    kernel = list(a["weight"].shape[2:])
+    dims = len(kernel)
+    geometry = {
+        "kernel_shape": kernel,
+        "pads": [a["padding"]] * 2 * dims,
+        "strides": [a["stride"]] * dims,
+        "dilations": [a["dilation"]] * dims,
+        "group": a["groups"],
+    }
+    kind = "ConvTranspose" if "output_padding" in a else "Conv"
+    nodes = [_node(kind, "x w b", "p", **geometry)]
+    return [(kind, _finished(nodes, a), {"w": a["weight"], "b": a["bias"]})]
+
+
 def _norm(kind: str) -> Callable[[Arguments], list[Any]]:
     def make(a: Arguments) -> list[Any]:
         weights = {"w": a["weight"], **({"b": a["bias"]} if "bias" in a else {})}
@@ -159,6 +175,7 @@ def _sequential(a: Arguments) -> list[Any]:
 _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "linear": _linear,
     "conv1d": _conv1d,
+    **dict.fromkeys(("conv2d", "conv_transpose1d", "conv_transpose2d"), _convolution),
     "rms_norm": _norm("SimplifiedLayerNormalization"),
     "layer_norm": _norm("LayerNormalization"),
     "softmax": lambda a: [("Softmax", [_node("Softmax", "x", "y", axis=a["dim"])], {})],

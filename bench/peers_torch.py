@@ -41,7 +41,14 @@ class Torch:
             for name, value in arguments.items()
         }
         out = torch.from_numpy(output(case, arguments)) if reuse else None
-        make = {"linear": _linear, "conv1d": _conv1d, "sequential": _sequential}.get(case.op)
+        make = {
+            "linear": _linear,
+            "conv1d": _conv1d,
+            "conv2d": _conv2d,
+            "conv_transpose1d": _transposed,
+            "conv_transpose2d": _transposed,
+            "sequential": _sequential,
+        }.get(case.op)
         if make is not None:
             found = make(case, a, out)
         else:
@@ -119,6 +126,60 @@ def _packed_conv1d(a: Arguments, reuse: bool) -> list[Contender]:
         return [Contender(code, names, way="oneDNN packed", fresh_only=reuse)]
     except (AttributeError, RuntimeError, KeyError):
         return []
+
+
+def _conv2d(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """F.conv2d and oneDNN's packed weight, each on planes and with the channels last."""
+    geometry = {n: a[n] for n in ("stride", "padding", "dilation", "groups")}
+    found = []
+    for way, layout in (("", torch.contiguous_format), (", channels last", torch.channels_last)):
+        x, w = (a[n].to(memory_format=layout) for n in ("input", "weight"))
+        names = {"x": x, "w": w, "b": a["bias"], "f": F.conv2d, **geometry}
+        code = "f(x, w, b, stride, padding, dilation, groups)"
+        found.append(Contender(code, names, way="F.conv2d" + way, fresh_only=out is not None))
+        found += _packed(x, w, a, "oneDNN packed" + way, out is not None)
+    return found
+
+
+def _packed(x: Any, w: Any, a: Arguments, way: str, reuse: bool) -> list[Contender]:
+    """oneDNN's convolution in two dimensions, or transposed one, with its weight packed."""
+    one = a["input"].dim() == 3  # in a row of height 1
+    words = {n: [0, a[n]] if one else [a[n]] * 2 for n in ("padding", "output_padding") if n in a}
+    words |= {n: [1, a[n]] if one else [a[n]] * 2 for n in ("stride", "dilation")}
+    names: dict[str, Any] = {"x": x, "b": a["bias"], "g": a["groups"], "e": [], **words}
+    order = [n for n in ("padding", "output_padding", "stride", "dilation") if n in words]
+    geometry = [*(words[n] for n in order), a["groups"]]
+    try:
+        ops = torch.ops.mkldnn
+        if "output_padding" in words:
+            names["f"] = ops._convolution_transpose_pointwise
+            names["p"] = ops._reorder_convolution_transpose_weight(w, *geometry, list(x.shape))
+        else:
+            names["f"] = ops._convolution_pointwise.default
+            names["p"] = ops._reorder_convolution_weight(w, *geometry, list(x.shape))
+        code = f"f(x, p, b, {', '.join(order)}, g, 'none', e, '')" + (".squeeze(2)" if one else "")
+        return [Contender(code, names, way=way, fresh_only=reuse)]
+    except (AttributeError, RuntimeError, KeyError):
+        return []
+
+
+def _transposed(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """F's function; in two dimensions, where oneDNN has it, packed and with the channels last."""
+    one = case.op == "conv_transpose1d"
+    order = ("stride", "padding", "output_padding", "groups", "dilation")
+    names = {"x": a["input"], "w": a["weight"], "b": a["bias"], **{n: a[n] for n in order}}
+    code = f"f(x, w, b, {', '.join(order)})"
+    reuse = out is not None
+    names["f"] = getattr(F, case.op)
+    found = [Contender(code, names, way=f"F.{case.op}", fresh_only=reuse)]
+    x, w = (a[n][:, :, None] if one else a[n] for n in ("input", "weight"))
+    found += _packed(x, w, a, "oneDNN packed", reuse)
+    last = {n: v.to(memory_format=torch.channels_last) for n, v in (("x", x), ("w", w))}
+    wide = {n: ((int(n in ("stride", "dilation")), a[n]) if one else a[n]) for n in order}
+    wide["groups"] = a["groups"]
+    names = {**names, **wide, **last, "f": F.conv_transpose2d}
+    code += ".squeeze(2)" if one else ""
+    return [*found, Contender(code, names, way="channels last", fresh_only=reuse)]
 
 
 def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:

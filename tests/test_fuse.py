@@ -50,6 +50,19 @@ def test_neighbours_in_a_sequential():
     assert isinstance(fused[1], nn.Identity)
 
 
+def test_every_convolution():
+    for layer, x in (
+        (nn.Conv2d(4, 6, 3, groups=2), make("fuse/x", (2, 4, 5, 6))),
+        (nn.ConvTranspose2d(4, 6, 3, 2, groups=2), make("fuse/x", (2, 4, 5, 6))),
+        (nn.ConvTranspose1d(4, 6, 4, 2, 1, bias=False), make("fuse/x", (2, 4, 9))),
+    ):
+        norm = nn.BatchNorm2d(6) if x.ndim == 4 else nn.BatchNorm1d(6)
+        net = filled(nn.Sequential(layer, norm, nn.ReLU()))
+        fused = fuse(net)
+        assert isinstance(fused[1], nn.Identity)
+        close(fused(x), net(x))
+
+
 class Block(nn.Module):
     def __init__(self):
         super().__init__()
