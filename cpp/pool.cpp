@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "fpenv.h"
+#include "placement.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
@@ -31,18 +32,28 @@ using Duration = Clock::duration;
 constexpr int kRest = 3;
 constexpr Duration kWorthNoting = std::chrono::microseconds(200);
 
+// A kernel that wakes a thread after a pause may queue it on the CPU of the one that woke it, where
+// it waits, beside an idle CPU, for milliseconds. A wake-up takes tens of microseconds: after kLate
+// the caller, between two tiles, sends those that have not come to other CPUs.
+constexpr Duration kLate = std::chrono::microseconds(40);
+constexpr int kPlaced = 256;  // workers that the above looks after
+
 struct Job {
   int64_t tiles;
   TileFn fn;
   void* context;
   std::atomic<int64_t> next{0};
 
-  void work() {
-    for (int64_t t = next.fetch_add(1, std::memory_order_relaxed); t < tiles;
-         t = next.fetch_add(1, std::memory_order_relaxed)) {
-      fn(context, t);
-    }
+  bool step() {
+    const int64_t t = next.fetch_add(1, std::memory_order_relaxed);
+    if (t < tiles) fn(context, t);
+    return t < tiles;
   }
+};
+
+struct Worker {
+  std::atomic<ThreadId> id{kNoThread};
+  std::atomic<uint64_t> seen{0};  // the last posting that it woke for
 };
 
 class Pool {
@@ -53,7 +64,10 @@ class Pool {
     if (!turn.owns_lock() || resting()) return false;
     open(job, helpers);
     const Clock::time_point start = Clock::now();
-    job.work();
+    bool more = job.step();
+    while (more && Clock::now() - start < kLate) more = job.step();
+    if (more) place_late_workers();
+    while (more) more = job.step();
     const Clock::time_point end = Clock::now();
     if (!close()) note_wait(Clock::now() - end, (end - start) * (helpers + 1) / job.tiles);
     return true;
@@ -69,6 +83,15 @@ class Pool {
       posted_.fetch_add(1, std::memory_order_release);
     }
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
+  }
+
+  // Only those asleep or queued are moved: the others have seen the posting.
+  void place_late_workers() {
+    const uint64_t posted = posted_.load(std::memory_order_relaxed);
+    for (int i = 0; i < workers_ && i < kPlaced; ++i) {
+      if (worker_[i].seen.load(std::memory_order_relaxed) == posted) continue;
+      leave_this_cpu(worker_[i].id.load(std::memory_order_relaxed));
+    }
   }
 
   bool resting() {
@@ -101,24 +124,27 @@ class Pool {
 
   bool start_worker() {
     try {
-      std::thread([this] { serve(); }).detach();
+      std::thread([this, i = workers_] { serve(i); }).detach();
       return true;
     } catch (const std::system_error&) {
       return false;  // the system has no more threads: go on with those there are
     }
   }
 
-  void serve() {
+  void serve(int index) {
     uint64_t seen = 0;
+    Worker& self = worker_[index < kPlaced ? index : kPlaced];
+    self.id.store(this_thread_id(), std::memory_order_relaxed);
     while (true) {
       for (int i = 0; i < kWorkerSpin && posted_.load(std::memory_order_acquire) == seen; ++i) {
         cpu_pause();
       }
       Job* job = enter(seen);
+      self.seen.store(seen, std::memory_order_relaxed);
       if (!job) continue;
       {
         const FloatEnvironment environment;
-        job->work();
+        while (job->step()) continue;
       }
       leave();
     }
@@ -148,6 +174,7 @@ class Pool {
   std::atomic<int> inside_{0};
   Job* job_ = nullptr;
   int places_ = 0, workers_ = 0;
+  Worker worker_[kPlaced + 1];  // the last one stands for all that are too many
 };
 
 // Never destroyed: its threads may outlive the static objects of this library.
@@ -171,7 +198,8 @@ Pool& pool() {
 
 void pool_run(int64_t tiles, int threads, TileFn fn, void* context) {
   Job job{tiles, fn, context};
-  if (!pool().run(job, threads - 1)) job.work();
+  if (pool().run(job, threads - 1)) return;
+  while (job.step()) continue;
 }
 
 }  // namespace forwardpass
