@@ -70,9 +70,10 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
 @pytest.mark.parametrize(
     ("isa", "op", "tile", "fmas"),
     [
-        ("avx512", "linear", "linear_tile<6, 4, 1, false>", 24),
+        ("avx512", "linear", "linear_tile<6, 4, 1, false, false>", 24),
+        ("avx512", "linear", "linear_tile<6, 2, 2, false, true>", 24),
         ("avx512", "conv.", "conv_tile<8, 3>", 24),
-        ("avx2", "linear", "linear_tile<6, 1, 1, false>", 12),
+        ("avx2", "linear", "linear_tile<6, 1, 1, false, false>", 12),
         ("avx2", "conv.", "conv_tile<6, 1>", 12),
     ],
 )

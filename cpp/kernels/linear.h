@@ -104,7 +104,7 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
     t.ahead = w + 16 * (nv + kAheadLines * (b - 1)) * g.k;
     fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, ahead))(t);
+    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, ahead))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }

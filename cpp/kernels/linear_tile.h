@@ -30,9 +30,13 @@ struct TileArgs {
   const float* ahead;  // kAheadLines * k cache lines to fetch meanwhile (Ahead)
 };
 
+// Low8: of the last vector only the first half is stored, and so only that computed.
 // Registers: P * MR * NV accumulators, NV of w, one broadcast of x (a memory operand on AVX-512).
-template <int MR, int NV, int P, bool Ahead>
+template <int MR, int NV, int P, bool Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
+  const auto step = [](int j, f32x16 a, f32x16 b, f32x16 c) {
+    return Low8 && j == NV - 1 ? fma_low8(a, b, c) : fma(a, b, c);
+  };
   constexpr int64_t kStep = kNarrow ? 16 : 16 * NV;  // floats from one k to the next
   const int64_t vector_step = kNarrow ? 16 * t.k : 16;
   const float* FP_RESTRICT w = t.w;
@@ -68,7 +72,7 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
       for (int m = 0; m < MR; ++m) {
         const f32x16 a = set1(x[m][i + p]);
         FP_UNROLL
-        for (int j = 0; j < NV; ++j) acc[p][m][j] = fma(a, b[j], acc[p][m][j]);
+        for (int j = 0; j < NV; ++j) acc[p][m][j] = step(j, a, b[j], acc[p][m][j]);
       }
       w += kStep;
     }
@@ -82,7 +86,7 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
           const f32x16 a = set1(x[m][i + p]);
           FP_UNROLL
           for (int j = 0; j < NV; ++j) {
-            acc[p][m][j] = fma(a, load(w + j * vector_step + p * kStep), acc[p][m][j]);
+            acc[p][m][j] = step(j, a, load(w + j * vector_step + p * kStep), acc[p][m][j]);
           }
         }
       }
@@ -119,21 +123,22 @@ constexpr int max_rows(int nv, int p) {
 }
 
 using TileFn = void (*)(const TileArgs&);
-template <int NV, int P, bool Ahead = false>
+template <int NV, int P, bool Ahead = false, bool Low8 = false>
 FP_INLINE TileFn tile_for_rows(int64_t mr) {
   constexpr int kMax = max_rows(NV, P);
   switch (mr) {
-    case 6: return linear_tile<(kMax < 6 ? kMax : 6), NV, P, Ahead>;
-    case 5: return linear_tile<(kMax < 5 ? kMax : 5), NV, P, Ahead>;
-    case 4: return linear_tile<(kMax < 4 ? kMax : 4), NV, P, Ahead>;
-    case 3: return linear_tile<(kMax < 3 ? kMax : 3), NV, P, Ahead>;
-    case 2: return linear_tile<(kMax < 2 ? kMax : 2), NV, P, Ahead>;
-    default: return linear_tile<1, NV, P, Ahead>;
+    case 6: return linear_tile<(kMax < 6 ? kMax : 6), NV, P, Ahead, Low8>;
+    case 5: return linear_tile<(kMax < 5 ? kMax : 5), NV, P, Ahead, Low8>;
+    case 4: return linear_tile<(kMax < 4 ? kMax : 4), NV, P, Ahead, Low8>;
+    case 3: return linear_tile<(kMax < 3 ? kMax : 3), NV, P, Ahead, Low8>;
+    case 2: return linear_tile<(kMax < 2 ? kMax : 2), NV, P, Ahead, Low8>;
+    default: return linear_tile<1, NV, P, Ahead, Low8>;
   }
 }
-FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, bool ahead) {
+FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, bool ahead) {
   if (ahead) return tile_for_rows<kPanelVectors, 1, true>(mr);
   if (p == 4) return tile_for_rows<1, 4>(mr);
+  if (p == 2 && nv == 2 && last <= 8) return tile_for_rows<2, 2, false, !kNarrow>(mr);
   if (p == 2) return nv == 2 ? tile_for_rows<2, 2>(mr) : tile_for_rows<1, 2>(mr);
   switch (nv) {
     case 1: return tile_for_rows<1, 1>(mr);

@@ -85,6 +85,9 @@ FP_BOTH(min, _mm256_min_ps)
 FP_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
+FP_INLINE f32x16 fma_low8(f32x16 a, f32x16 b, f32x16 c) {
+  return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), c.hi};
+}
 FP_INLINE f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) {
   return {_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
 }

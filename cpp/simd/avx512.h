@@ -43,6 +43,15 @@ FP_INLINE f32x16 sub(f32x16 a, f32x16 b) { return {_mm512_sub_ps(a.v, b.v)}; }
 FP_INLINE f32x16 mul(f32x16 a, f32x16 b) { return {_mm512_mul_ps(a.v, b.v)}; }
 FP_INLINE f32x16 div(f32x16 a, f32x16 b) { return {_mm512_div_ps(a.v, b.v)}; }
 FP_INLINE f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+// In asm where we can: of the casts between widths GCC 12 makes a move for each accumulator.
+FP_INLINE f32x16 fma_low8(f32x16 a, f32x16 b, f32x16 c) {
+#if defined(__GNUC__) || defined(__clang__)
+  __asm__("vfmadd231ps %t1, %t2, %t0" : "+v"(c.v) : "v"(a.v), "v"(b.v));
+  return c;
+#else
+  return fma(a, b, c);
+#endif
+}
 FP_INLINE f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
 FP_INLINE f32x16 sqrt(f32x16 a) { return {_mm512_sqrt_ps(a.v)}; }
 

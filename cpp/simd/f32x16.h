@@ -14,6 +14,7 @@
 //   keep_n(v,n)          lanes 0..n-1 of v, the rest +0
 //   add sub mul div      one correctly rounded operation a lane
 //   fma(a,b,c)           a*b + c, one rounding            fnma(a,b,c)   c - a*b, one rounding
+//   fma_low8(a,b,c)      fma in lanes 0 to 7; the other lanes are unspecified
 //   sqrt(v)              correctly rounded
 //   abs(v) neg(v)        bit operations                   copysign(m,s)
 //   lt le gt eq (a,b)    mask; false where a lane is NaN (unordered)

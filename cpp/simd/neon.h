@@ -88,7 +88,10 @@ FP_EACH2(f32x16, add, f32x16, vaddq_f32)
 FP_EACH2(f32x16, sub, f32x16, vsubq_f32)
 FP_EACH2(f32x16, mul, f32x16, vmulq_f32)
 FP_EACH2(f32x16, div, f32x16, vdivq_f32)
-FP_EACH3(fma, vfmaq_f32)   // z + v w
+FP_EACH3(fma, vfmaq_f32)  // z + v w
+FP_INLINE f32x16 fma_low8(f32x16 v, f32x16 w, f32x16 z) {
+  return {vfmaq_f32(z.a, v.a, w.a), vfmaq_f32(z.b, v.b, w.b), z.c, z.d};
+}
 FP_EACH3(fnma, vfmsq_f32)  // z - v w
 FP_EACH1(sqrt, vsqrtq_f32)
 FP_EACH1(abs, vabsq_f32)  // abs and neg change the sign bit alone, of NaN too

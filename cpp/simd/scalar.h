@@ -100,6 +100,7 @@ FP_LANE_OP f32x16 sub(f32x16 a, f32x16 b) { FP_LANES(a.v[i] - b.v[i]); }
 FP_LANE_OP f32x16 mul(f32x16 a, f32x16 b) { FP_LANES(a.v[i] * b.v[i]); }
 FP_LANE_OP f32x16 div(f32x16 a, f32x16 b) { FP_LANES(a.v[i] / b.v[i]); }
 FP_LANE_OP f32x16 fma(f32x16 a, f32x16 b, f32x16 c) { FP_LANES(fma_exact(a.v[i], b.v[i], c.v[i])); }
+FP_INLINE f32x16 fma_low8(f32x16 a, f32x16 b, f32x16 c) { return fma(a, b, c); }
 FP_LANE_OP f32x16 fnma(f32x16 a, f32x16 b, f32x16 c) {
   FP_LANES(fma_exact(-a.v[i], b.v[i], c.v[i]));
 }
