@@ -15,6 +15,7 @@
 // until all columns of a piece are there, and go out interleaved.
 #pragma once
 
+#include "conv_depthwise.h"
 #include "conv_interleave.h"
 #include "conv_load.h"
 #include "conv_tile.h"
@@ -152,6 +153,18 @@ FP_INLINE void load_tail(const Conv2dArgs& g, const Conv2dTile& tile, float* scr
   for (int64_t c = 0; c < g.in; ++c) store(scratch + 16 * c, load_n(x + c * g.width, rest));
 }
 
+// Whether the tile is a depthwise one of its own kernel; then done.
+FP_INLINE bool run_depthwise(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
+                             const ConvBlock& block, const float* scratch) {
+  const int64_t rows = tile.u1 - tile.u0;
+  if (plan.depthwise == 0 || block.mr != 1 || rows < kDepthwiseRows) return false;
+  const DepthwiseFn run = depthwise_for(plan.depthwise, plan.step_h);
+  if (!run) return false;
+  run({scratch, plan.pitch, plan.phases[0].tap_offset, block.w, block.bias,
+       g.y + block.y + tile.u0 * g.out_width + tile.v0, g.out_width, rows, tile.v1 - tile.v0});
+  return true;
+}
+
 // Activation and residual on the rows that the tile has written.
 FP_INLINE void finish_tile(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
                            const ConvBlock& block) {
@@ -177,7 +190,8 @@ void conv2d_run(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& t
     block.w = g.packed + channel * reduction;
     block.bias = g.epilogue.bias ? g.epilogue.bias + channel : nullptr;
     block.y = (tile.b * g.groups * g.out + channel) * g.out_height * g.out_width;
-    if (plan.in_place) {
+    if (run_depthwise(g, plan, tile, block, scratch)) {
+    } else if (plan.in_place) {
       run_in_place(g, plan, tile, block, scratch);
     } else if (plan.staging == 0) {
       run_direct(g, plan, tile, block, scratch);
