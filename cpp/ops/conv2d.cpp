@@ -151,12 +151,32 @@ struct Planned {
     plan.channel_step = plan.planes * plan.plane_step;
     if (plan.channel_step % 32 == 0) plan.channel_step += 16;
     plan.staging = direct ? 0 : std::max(kStaging, 16 * mr * plan.phases_w);
+    plan.eights = eights(args, s);
     plan.depthwise = s.way == Way::rows ? depthwise(args, layout) : 0;
     plan.in_place = in_place(args, layout, s);
     add_phases(args.taps, rows, cols);
   }
 
  private:
+  // Patches, and other kernels of 8, 16, ... columns no wider than their step.
+  bool eights(const Conv2dArgs& args, const Split& s) const {
+    const auto tiles_inside = [&](int64_t first, int64_t step, int64_t grid, int64_t length) {
+      return first >= 0 && first + (grid - 1) * step < length;
+    };
+    if (plan.planes % 8 != 0 || plan.step_w < 8 || plan.plane_rows != s.tile_rows) return false;
+    if (s.rows % s.tile_rows != 0 || s.tile_cols != s.cols || plan.plane_cols != s.cols)
+      return false;
+    for (size_t p = 0; p < planes.size(); ++p) {
+      const Conv2dPlane& plane = planes[p];
+      if (p % 8 != 0 && (plane.row != planes[p - 1].row || plane.col != planes[p - 1].col + 1)) {
+        return false;
+      }
+      if (!tiles_inside(plane.row, plan.step_h, s.rows, args.height)) return false;
+      if (!tiles_inside(plane.col, plan.step_w, s.cols, args.width)) return false;
+    }
+    return true;
+  }
+
   static bool in_place(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
     const ConvAxis &rows = layout.rows, &cols = layout.cols;
     return args.taps == 1 && s.rows == 1 && rows.count() * cols.count() == 1 && cols.step == 1 &&
