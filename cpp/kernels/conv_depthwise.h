@@ -5,13 +5,13 @@
 // through input rows upwards gives every output its taps in rising order.
 #pragma once
 
-#include "epilogue.h"
+#include "conv_tile.h"
 
 namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-constexpr int kDepthwiseRows = 4;
+constexpr int kDepthwiseRows = kConvMR == 8 ? 4 : 2;
 
 struct DepthwiseArgs {
   const float* x;  // scratch at the first position
@@ -23,8 +23,10 @@ struct DepthwiseArgs {
   int64_t ldy, rows, cols;  // rows >= kDepthwiseRows
 };
 
+// A function of its own, so that weights and offsets are read where they are used: kept in registers
+// over the loop around it they would not leave enough.
 template <int K, int S, int R>
-FP_INLINE void depthwise_block(const DepthwiseArgs& t, const float* x, float* y, int64_t lanes) {
+FP_NOINLINE void depthwise_block(const DepthwiseArgs& t, const float* x, float* y, int64_t lanes) {
   const float* FP_RESTRICT w = t.w;
   const int64_t* FP_RESTRICT offset = t.tap_offset;
   f32x16 acc[R];
@@ -57,7 +59,7 @@ FP_INLINE void depthwise_block(const DepthwiseArgs& t, const float* x, float* y,
 
 // Blocks of R rows and 16 columns; the last ones reach back over the ones before.
 template <int K, int S>
-FP_NOINLINE void depthwise_tile(const DepthwiseArgs& t) {
+FP_NOINLINE void depthwise_rows(const DepthwiseArgs& t) {
   constexpr int R = kDepthwiseRows;
   for (int64_t top = 0; top < t.rows; top += R) {
     const int64_t row = min64(top, t.rows - R);
@@ -74,9 +76,9 @@ using DepthwiseFn = void (*)(const DepthwiseArgs&);
 FP_INLINE DepthwiseFn depthwise_for(int64_t k, int64_t step) {
   if (step != 1 && step != 2) return nullptr;
   switch (k) {
-    case 3: return step == 1 ? depthwise_tile<3, 1> : depthwise_tile<3, 2>;
-    case 5: return step == 1 ? depthwise_tile<5, 1> : depthwise_tile<5, 2>;
-    case 7: return step == 1 ? depthwise_tile<7, 1> : depthwise_tile<7, 2>;
+    case 3: return step == 1 ? depthwise_rows<3, 1> : depthwise_rows<3, 2>;
+    case 5: return step == 1 ? depthwise_rows<5, 1> : depthwise_rows<5, 2>;
+    case 7: return step == 1 ? depthwise_rows<7, 1> : nullptr;  // 49 taps apart: spills
     default: return nullptr;
   }
 }
