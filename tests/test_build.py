@@ -96,7 +96,7 @@ def test_micro_kernel_loops_stay_in_registers(isa: str, op: str, tile: str, fmas
 
 @pytest.mark.parametrize("isa", [isa for isa in ("avx512", "avx2") if isa in ISAS])
 def test_depthwise_blocks_stay_in_registers(isa: str) -> None:
-    """Straight code, its taps unrolled. AVX2's 16 registers are a few short for 5 x 5 taps, step 2."""
+    """Straight code, taps unrolled. AVX2 is a few registers short for 5 x 5 taps and step 2."""
     (path,) = (p for p in objects(f"kernels_{isa}") if p.name.startswith("conv."))
     blocks = [f for f in disassembly(path) if "depthwise_block<" in f.name]
     assert len(blocks) == 5
