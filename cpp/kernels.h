@@ -157,6 +157,8 @@ struct Conv2dPlan {
   int64_t pitch = 0;                       // floats between the rows of a plane
   int64_t plane_step = 0, channel_step = 0;
   int64_t staging = 0;    // floats of results that wait to be interleaved
+  bool eights = false;    // planes in eights of neighbouring columns, nowhere outside the input
+  int64_t depthwise = 0;  // K where in = 1 and a kernel is K x K: one output channel at a time
   bool in_place = false;  // one tap, step 1, one row: the input is its own plane
 };
 

@@ -93,3 +93,17 @@ def test_micro_kernel_loops_stay_in_registers(isa: str, op: str, tile: str, fmas
         counts[function.name] = max(sum("vfmadd" in t for t in b) for b in loops)
     (main,) = (count for name, count in counts.items() if tile in name)
     assert main == fmas  # one fma an accumulator, nothing unrolled away or split
+
+
+@pytest.mark.parametrize("isa", [isa for isa in ("avx512", "avx2") if isa in ISAS])
+def test_depthwise_blocks_stay_in_registers(isa: str) -> None:
+    """Straight code, taps unrolled. AVX2 is a few registers short for 5 x 5 taps and step 2."""
+    (path,) = (p for p in objects(f"kernels_{isa}") if p.name.startswith("conv."))
+    blocks = [f for f in disassembly(path) if "depthwise_block<" in f.name]
+    assert len(blocks) == 5
+    for function in blocks:
+        texts = [text for _, text in function.instructions]
+        fmas = sum("vfmadd" in text for text in texts)
+        spills = sum(bool(re.search(r"\(%r[sb]p.*mm|mm\d.*\(%r[sb]p", text)) for text in texts)
+        assert fmas >= 36
+        assert spills <= (fmas // 10 if "<5, 2" in function.name else 0), function.name

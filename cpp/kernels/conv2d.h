@@ -15,6 +15,7 @@
 // until all columns of a piece are there, and go out interleaved.
 #pragma once
 
+#include "conv_depthwise.h"
 #include "conv_interleave.h"
 #include "conv_load.h"
 #include "conv_tile.h"
@@ -23,6 +24,35 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
+// Rows of eight planes whose columns follow each other: eight columns of 16 positions at once.
+// Whether it could, without reading behind `end`.
+FP_INLINE bool load_eight_rows(const float* x, const float* end, int64_t step, int64_t n, float* to,
+                               int64_t plane_step) {
+  if (end - x < (round16(n) - 1) * step + 8) return false;
+  for (int64_t i = 0; i < n; i += 16) {
+    f32x16 v[8];
+    load_transposed(x + i * step, step, v);
+    FP_UNROLL
+    for (int j = 0; j < 8; ++j) store(to + j * plane_step + i, v[j]);
+  }
+  return true;
+}
+
+// Patches: planes [p, p + 8) of one channel.
+FP_INLINE void load_eight_planes(const Conv2dArgs& g, const Conv2dPlan& plan,
+                                 const Conv2dTile& tile, const float* x, int64_t p, float* to) {
+  const float* end = g.x + g.batch * g.groups * g.in * g.height * g.width;
+  int64_t row = plan.plane[p].row + tile.u0 * plan.step_h;
+  for (int64_t i = 0; i < plan.plane_rows; ++i, row += plan.step_h, to += plan.pitch) {
+    const int64_t col = plan.plane[p].col + tile.v0 * plan.step_w, n = plan.plane_cols;
+    const float* from = x + row * g.width;
+    if (load_eight_rows(from + col, end, plan.step_w, n, to, plan.plane_step)) continue;
+    for (int j = 0; j < 8; ++j) {
+      load_padded_row(from, g.width, col + j, plan.step_w, to + j * plan.plane_step, n);
+    }
+  }
+}
+
 FP_INLINE void load_planes(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
                            float* scratch) {
   const int64_t size = g.height * g.width;
@@ -30,6 +60,10 @@ FP_INLINE void load_planes(const Conv2dArgs& g, const Conv2dPlan& plan, const Co
   for (int64_t c = 0; c < g.in; ++c, x += size, scratch += plan.channel_step) {
     for (int64_t p = 0; p < plan.planes; ++p) {
       float* to = scratch + p * plan.plane_step;
+      if (plan.eights) {
+        if (p % 8 == 0) load_eight_planes(g, plan, tile, x, p, to);
+        continue;
+      }
       const int64_t col = plan.plane[p].col + tile.v0 * plan.step_w;
       int64_t row = plan.plane[p].row + tile.u0 * plan.step_h;
       for (int64_t i = 0; i < plan.plane_rows; ++i, row += plan.step_h, to += plan.pitch) {
@@ -152,6 +186,18 @@ FP_INLINE void load_tail(const Conv2dArgs& g, const Conv2dTile& tile, float* scr
   for (int64_t c = 0; c < g.in; ++c) store(scratch + 16 * c, load_n(x + c * g.width, rest));
 }
 
+// Whether the tile is a depthwise one of its own kernel; then done.
+FP_INLINE bool run_depthwise(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
+                             const ConvBlock& block, const float* scratch) {
+  const int64_t rows = tile.u1 - tile.u0;
+  if (plan.depthwise == 0 || block.mr != 1 || rows < kDepthwiseRows) return false;
+  const DepthwiseFn run = depthwise_for(plan.depthwise, plan.step_h);
+  if (!run) return false;
+  run({scratch, plan.pitch, plan.phases[0].tap_offset, block.w, block.bias,
+       g.y + block.y + tile.u0 * g.out_width + tile.v0, g.out_width, rows, tile.v1 - tile.v0});
+  return true;
+}
+
 // Activation and residual on the rows that the tile has written.
 FP_INLINE void finish_tile(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
                            const ConvBlock& block) {
@@ -177,7 +223,8 @@ void conv2d_run(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& t
     block.w = g.packed + channel * reduction;
     block.bias = g.epilogue.bias ? g.epilogue.bias + channel : nullptr;
     block.y = (tile.b * g.groups * g.out + channel) * g.out_height * g.out_width;
-    if (plan.in_place) {
+    if (run_depthwise(g, plan, tile, block, scratch)) {
+    } else if (plan.in_place) {
       run_in_place(g, plan, tile, block, scratch);
     } else if (plan.staging == 0) {
       run_direct(g, plan, tile, block, scratch);

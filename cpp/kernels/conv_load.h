@@ -7,20 +7,35 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Lanes p[0], p[S], ... p[15 * S]; reads only where index < n, +0 elsewhere.
+// Lanes p[0], p[S], ... p[15 * S].
 template <int S>
-FP_INLINE f32x16 load_every(const float* p, int64_t n) {
+FP_INLINE f32x16 load_every(const float* p) {
   if constexpr (S == 1) {
-    return n >= 16 ? load(p) : load_n(p, n > 0 ? n : 0);
+    return load(p);
   } else {
-    return evens(load_every<S / 2>(p, n), load_every<S / 2>(p + 8 * S, n - 8 * S));
+    return evens(load_every<S / 2>(p), load_every<S / 2>(p + 8 * S));
+  }
+}
+// The same; reads only where the index is less than n, +0 elsewhere.
+template <int S>
+FP_INLINE f32x16 load_every_n(const float* p, int64_t n) {
+  if constexpr (S == 1) {
+    return load_n(p, n < 0 ? 0 : min64(n, 16));
+  } else {
+    return evens(load_every_n<S / 2>(p, n), load_every_n<S / 2>(p + 8 * S, n - 8 * S));
   }
 }
 
+// row[i] = x[i * S] for i < n while i * S < length; returns how many were written, in whole vectors.
 template <int S>
 FP_INLINE int64_t load_row_inner(const float* x, int64_t length, float* row, int64_t n) {
+  const int64_t whole = min64(n, length / S) / 16 * 16;
   int64_t i = 0;
-  for (; i < n && i * S < length; i += 16) store(row + i, load_every<S>(x + i * S, length - i * S));
+  for (; i < whole; i += 16) store(row + i, load_every<S>(x + i * S));
+  if (i < n && i * S < length) {
+    store(row + i, load_every_n<S>(x + i * S, length - i * S));
+    i += 16;
+  }
   return i;
 }
 

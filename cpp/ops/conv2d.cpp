@@ -13,7 +13,7 @@ namespace forwardpass {
 namespace {
 
 constexpr int64_t kGrain = 1 << 17;    // multiply-adds worth a thread
-constexpr int64_t kSlice = 128 << 10;  // floats of input a tile copies: most of L2
+constexpr int64_t kSlice = 160 << 10;  // floats of input a tile copies: most of L2
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kStaging = 16 << 10;
 constexpr int64_t kMinColumns = 96;
@@ -56,7 +56,7 @@ int64_t common_zeros(const Conv2dArgs& args, const ConvLayout& layout, int64_t c
 // How vectors run: along each row, the last one partly empty; or across rows, over what lies between
 // them in a shared copy; or across rows that touch, in copies of their own. In vectors: a
 // multiply-add counts 1, one of a copy kCopy, one of the results kWrite.
-constexpr int64_t kCopy = 8, kWrite = 6;
+constexpr int64_t kCopy = 16, kWrite = 6;
 
 int64_t cost(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
   const int64_t fmas = args.in * args.taps * args.out;
@@ -73,12 +73,20 @@ int64_t cost(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
   }
 }
 
+// K of a depthwise convolution with K x K taps, else 0. Its kernel reuses what it loads for several
+// rows, so copying is what costs: one shared copy.
+int64_t depthwise(const Conv2dArgs& args, const ConvLayout& layout) {
+  const bool one = args.in == 1 && args.out == 1 && layout.rows.count() * layout.cols.count() == 1;
+  const auto rows = layout.rows.phases[0].size(), cols = layout.cols.phases[0].size();
+  return one && rows == cols && layout.row_copies.dense ? static_cast<int64_t>(rows) : 0;
+}
+
 Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int threads) {
   Split s;
   s.rows = divide_up(args.out_height, layout.rows.count());
   s.cols = divide_up(args.out_width, layout.cols.count());
   s.way = Way::rows;
-  if (s.rows > 1) {
+  if (s.rows > 1 && depthwise(args, layout) == 0) {
     Split other = s;
     for (const Way way : {Way::across, Way::apart}) {
       other.way = way;
@@ -143,11 +151,32 @@ struct Planned {
     plan.channel_step = plan.planes * plan.plane_step;
     if (plan.channel_step % 32 == 0) plan.channel_step += 16;
     plan.staging = direct ? 0 : std::max(kStaging, 16 * mr * plan.phases_w);
+    plan.eights = eights(args, s);
+    plan.depthwise = s.way == Way::rows ? depthwise(args, layout) : 0;
     plan.in_place = in_place(args, layout, s);
     add_phases(args.taps, rows, cols);
   }
 
  private:
+  // Patches, and other kernels of 8, 16, ... columns no wider than their step.
+  bool eights(const Conv2dArgs& args, const Split& s) const {
+    const auto tiles_inside = [&](int64_t first, int64_t step, int64_t grid, int64_t length) {
+      return first >= 0 && first + (grid - 1) * step < length;
+    };
+    if (plan.planes % 8 != 0 || plan.step_w < 8 || plan.plane_rows != s.tile_rows) return false;
+    if (s.rows % s.tile_rows != 0 || s.tile_cols != s.cols || plan.plane_cols != s.cols)
+      return false;
+    for (size_t p = 0; p < planes.size(); ++p) {
+      const Conv2dPlane& plane = planes[p];
+      if (p % 8 != 0 && (plane.row != planes[p - 1].row || plane.col != planes[p - 1].col + 1)) {
+        return false;
+      }
+      if (!tiles_inside(plane.row, plan.step_h, s.rows, args.height)) return false;
+      if (!tiles_inside(plane.col, plan.step_w, s.cols, args.width)) return false;
+    }
+    return true;
+  }
+
   static bool in_place(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
     const ConvAxis &rows = layout.rows, &cols = layout.cols;
     return args.taps == 1 && s.rows == 1 && rows.count() * cols.count() == 1 && cols.step == 1 &&

@@ -42,6 +42,10 @@ ConvCopies::ConvCopies(const ConvAxis& axis, Kind kind) {
       }
     }
   }
+  dense = axis.count() == 1;
+  for (size_t i = 1; i < axis.phases[0].size(); ++i) {
+    dense = dense && axis.phases[0][i].at == axis.phases[0][i - 1].at + 1;
+  }
   for (const auto& taps : axis.phases) {
     uses.emplace_back();
     for (const auto& tap : taps) {

@@ -34,6 +34,7 @@ struct ConvCopies {
   std::vector<int64_t> first;          // per copy: input position of its first float, at u = 0
   std::vector<std::vector<Use>> uses;  // per phase and tap
   int64_t reach = 0;                   // largest shift
+  bool dense = false;                  // one phase, whose taps read neighbouring positions
 
   ConvCopies(const ConvAxis& axis, Kind kind);
   int64_t count() const { return static_cast<int64_t>(first.size()); }
