@@ -11,10 +11,11 @@ namespace forwardpass {
 #if defined(__linux__)
 
 ThreadId this_thread_id() { return static_cast<ThreadId>(syscall(SYS_gettid)); }
+int this_cpu() { return sched_getcpu(); }
 
 void leave_this_cpu(ThreadId id) {
   cpu_set_t allowed;
-  const int here = sched_getcpu();
+  const int here = this_cpu();
   if (id == kNoThread || here < 0 || sched_getaffinity(id, sizeof allowed, &allowed) != 0) return;
   cpu_set_t others = allowed;
   CPU_CLR(here, &others);
@@ -25,6 +26,7 @@ void leave_this_cpu(ThreadId id) {
 #else
 
 ThreadId this_thread_id() { return kNoThread; }
+int this_cpu() { return -1; }
 void leave_this_cpu(ThreadId) {}
 
 #endif

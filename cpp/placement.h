@@ -7,9 +7,10 @@ using ThreadId = int;
 constexpr ThreadId kNoThread = 0;
 
 ThreadId this_thread_id();
+int this_cpu();  // -1 where unknown
 
-// Moves a waiting thread to another of the CPUs that it may run on, away from the caller's, and
-// leaves what it may run on as it was. Nothing happens where there is no other.
+// Moves a thread, the calling one or one that waits, away from the caller's CPU to another that it may
+// run on, and leaves what it may run on as it was. Nothing happens where there is no other.
 void leave_this_cpu(ThreadId id);
 
 }  // namespace forwardpass

@@ -32,9 +32,10 @@ using Duration = Clock::duration;
 constexpr int kRest = 3;
 constexpr Duration kWorthNoting = std::chrono::microseconds(200);
 
-// A kernel that wakes a thread after a pause may queue it on the CPU of the one that woke it, where
-// it waits, beside an idle CPU, for milliseconds. A wake-up takes tens of microseconds: after kLate
-// the caller, between two tiles, sends those that have not come to other CPUs.
+// A system that wakes a thread after a pause may do so on the CPU of the one that woke it, beside an
+// idle CPU. There one of the two waits for the other, for milliseconds. A worker that finds itself
+// there goes elsewhere; and as a wake-up takes tens of microseconds, after kLate the caller, between
+// two tiles, sends those that have not come to other CPUs.
 constexpr Duration kLate = std::chrono::microseconds(40);
 constexpr int kPlaced = 256;  // workers that the above looks after
 
@@ -42,6 +43,7 @@ struct Job {
   int64_t tiles;
   TileFn fn;
   void* context;
+  int cpu = this_cpu();  // of the caller
   std::atomic<int64_t> next{0};
 
   bool step() {
@@ -69,7 +71,7 @@ class Pool {
     if (more) place_late_workers();
     while (more) more = job.step();
     const Clock::time_point end = Clock::now();
-    if (!close()) note_wait(Clock::now() - end, (end - start) * (helpers + 1) / job.tiles);
+    if (!close()) note_wait(Clock::now() - end, end - start, (helpers + 1) / double(job.tiles));
     return true;
   }
 
@@ -101,10 +103,12 @@ class Pool {
     return false;
   }
 
-  // Waiting up to about the time of a tile is the usual end of a job.
-  void note_wait(Duration waited, Duration tile) {
-    const Duration lost = waited - 2 * tile;
-    if (lost > kWorthNoting) rest_until_ = Clock::now() + kRest * lost;
+  // Waiting up to about the time of a tile is the usual end of a job, and a little more is not worth a
+  // job without help.
+  void note_wait(Duration waited, Duration worked, double share_of_a_tile) {
+    const Duration lost =
+        waited - std::chrono::duration_cast<Duration>(2 * share_of_a_tile * worked);
+    if (lost > kWorthNoting && lost > worked / 4) rest_until_ = Clock::now() + kRest * lost;
   }
 
   // After this no worker enters the job, and those inside have left it. False where that took long.
@@ -142,6 +146,7 @@ class Pool {
       Job* job = enter(seen);
       self.seen.store(seen, std::memory_order_relaxed);
       if (!job) continue;
+      if (job->cpu >= 0 && job->cpu == this_cpu()) leave_this_cpu(this_thread_id());
       {
         const FloatEnvironment environment;
         while (job->step()) continue;
