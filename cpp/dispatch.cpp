@@ -34,6 +34,7 @@ namespace forwardpass {
   extern const NormKernels norm_kernels;     \
   extern const PoolKernels pool_kernels;     \
   extern const TableKernels table_kernels;   \
+  extern const RecurrentKernels recurrent_kernels; \
   extern const ProbeKernels probe_kernels;   \
   }
 FP_FOR_EACH_ISA(FP_DECLARE)
@@ -55,6 +56,7 @@ std::vector<const Kernels*> supported_tables() {
                                       &isa::norm_kernels,        \
                                       &isa::pool_kernels,        \
                                       &isa::table_kernels,       \
+                                      &isa::recurrent_kernels,   \
                                       &isa::probe_kernels};      \
   if (supported) tables.push_back(&isa##_table);
   FP_FOR_EACH_ISA(FP_TABLE)

@@ -239,6 +239,20 @@ struct PoolKernels {
   void (*avg)(const PoolArgs& args, int64_t r0, int64_t r1, float* scratch, int64_t pitch);
 };
 
+// The kinds of recurrent layers, in the order of RecurrentKernels::gates.
+enum class Cell : int { rnn_tanh, rnn_relu, lstm, gru };
+constexpr int kCells = 4;
+constexpr int64_t gate_count(Cell cell) {
+  return cell == Cell::lstm ? 4 : cell == Cell::gru ? 3 : 1;
+}
+
+// A step of `rows` rows with n hidden units: from x (rows of W_ih x + b_ih, ldx apart) and g (the same
+// of the hidden state, contiguous) the next h and, for lstm, the next c, in place.
+struct RecurrentKernels {
+  void (*gates[kCells])(const float* x, int64_t ldx, const float* g, int64_t rows, int64_t n,
+                        float* h, float* c);
+};
+
 // The machine's limits, for benchmarks.
 struct ProbeKernels {
   double (*fma)(int64_t rounds);                // floating-point operations done
@@ -254,6 +268,7 @@ struct Kernels {
   const NormKernels* norm;
   const PoolKernels* pool;
   const TableKernels* table;
+  const RecurrentKernels* recurrent;
   const ProbeKernels* probe;
 };
 

@@ -50,6 +50,9 @@ class PackedLinear {
   int64_t k() const { return k_; }
   const float* bias() const { return bias_.capacity() ? bias_.data() : nullptr; }
   const char* isa() const { return kernels_->isa; }
+  // For ops that run the kernel themselves: everything of a product but x, m and y.
+  LinearArgs arguments() const;
+  const Kernels& table() const { return *kernels_; }
 
  private:
   const Kernels* kernels_;
@@ -60,6 +63,51 @@ class PackedLinear {
 // The same from a weight (n, k) as it is; panels are packed on the fly. Same bits.
 void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n, int64_t k,
             float* y, const Fusion& fusion);
+
+// Recurrent layers: torch's names, layouts and order of gates (lstm i f g o, gru r z n).
+struct RecurrentShape {
+  Cell cell = Cell::lstm;
+  int64_t in = 0, hidden = 0, out = 0;  // out: elements of h; hidden unless lstm projects it
+  int64_t layers = 1;
+  bool bidirectional = false;
+  bool reverse = false;  // a single direction that runs from the last step to the first
+
+  int64_t directions() const { return bidirectional ? 2 : 1; }
+  int64_t gates() const { return gate_count(cell) * hidden; }
+  // Of the input of a layer.
+  int64_t width(int64_t layer) const { return layer == 0 ? in : directions() * out; }
+};
+
+// One direction of one layer.
+struct RecurrentWeights {
+  const float *ih = nullptr, *hh = nullptr;            // (gates, width), (gates, out)
+  const float *bias_ih = nullptr, *bias_hh = nullptr;  // (gates,), or null
+  const float* hr = nullptr;                           // (out, hidden), or null: no projection
+};
+
+class PackedRecurrent {
+ public:
+  // `weights` layer by layer, the forward direction first.
+  PackedRecurrent(const RecurrentShape& shape, const std::vector<RecurrentWeights>& weights);
+  // y (steps, batch, directions * out) from x (steps, batch, in), or both with the batch first. h
+  // (layers * directions, batch, out) and for lstm c (.., hidden) hold the state before the first
+  // step and then that behind the last. y may be null. steps >= 1.
+  void run(const float* x, int64_t steps, int64_t batch, bool batch_first, float* y, float* h,
+           float* c) const;
+
+  struct Direction {
+    Direction(const RecurrentShape& shape, int64_t width, const RecurrentWeights& weights);
+    PackedLinear ih, hh;
+    std::unique_ptr<PackedLinear> hr;
+  };
+  const RecurrentShape& shape() const { return shape_; }
+  const Direction& direction(int64_t i) const { return *directions_.at(static_cast<size_t>(i)); }
+  const char* isa() const { return directions_[0]->ih.isa(); }
+
+ private:
+  RecurrentShape shape_;
+  std::vector<std::unique_ptr<Direction>> directions_;
+};
 
 struct Conv1dShape {
   int64_t in = 0, out = 0, taps = 0;  // in, out: all channels

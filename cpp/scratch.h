@@ -63,10 +63,12 @@ class FloatBuffer {
 
 // Scratch of the calling thread for one tile. Kept for the next call up to kKeep floats, so that a
 // thread neither pays page faults each call nor holds on to much; null where memory is out (tiles
-// run inside parallel regions, where nothing may throw).
-class Scratch {
+// run inside parallel regions, where nothing may throw). Each Tag has memory of its own: what an op
+// holds while its tiles use Scratch.
+template <class Tag>
+class ScratchOf {
  public:
-  explicit Scratch(int64_t count) noexcept {
+  explicit ScratchOf(int64_t count) noexcept {
     try {
       buffer().reserve(count);
       data_ = buffer().data();
@@ -74,11 +76,11 @@ class Scratch {
       data_ = nullptr;
     }
   }
-  ~Scratch() {
+  ~ScratchOf() {
     if (buffer().capacity() > kKeep) buffer().release();
   }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
+  ScratchOf(const ScratchOf&) = delete;
+  ScratchOf& operator=(const ScratchOf&) = delete;
   float* data() { return data_; }
 
  private:
@@ -89,5 +91,6 @@ class Scratch {
   }
   float* data_ = nullptr;
 };
+using Scratch = ScratchOf<void>;
 
 }  // namespace forwardpass

@@ -95,10 +95,19 @@ PackedLinear::PackedLinear(const float* weight, const float* bias, int64_t n, in
 
 void PackedLinear::run(const float* x, int64_t m, float* y, const Fusion& fusion) const {
   const FloatEnvironment environment;
-  LinearArgs args = arguments(x, m, n_, k_, y);
-  args.packed = weight_.data();
+  LinearArgs args = arguments();
+  args.x = x;
+  args.y = y;
+  args.m = m;
   args.epilogue = epilogue(*kernels_, bias(), fusion);
   run_linear(args, *kernels_->linear);
+}
+
+LinearArgs PackedLinear::arguments() const {
+  LinearArgs args = forwardpass::arguments(nullptr, 0, n_, k_, nullptr);
+  args.packed = weight_.data();
+  args.epilogue.bias = bias();
+  return args;
 }
 
 void PackedLinear::unpack(float* weight) const {
