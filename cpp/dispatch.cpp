@@ -26,16 +26,16 @@ namespace forwardpass {
 #endif
 #define FP_FOR_EACH_ISA(X) FP_AVX512(X) FP_AVX2(X) FP_NEON(X) X(scalar, true)
 
-#define FP_DECLARE(isa, supported)           \
-  namespace isa {                            \
-  extern const UnaryKernels unary_kernels;   \
-  extern const LinearKernels linear_kernels; \
-  extern const ConvKernels conv_kernels;     \
-  extern const NormKernels norm_kernels;     \
-  extern const PoolKernels pool_kernels;     \
-  extern const TableKernels table_kernels;   \
+#define FP_DECLARE(isa, supported)                 \
+  namespace isa {                                  \
+  extern const UnaryKernels unary_kernels;         \
+  extern const LinearKernels linear_kernels;       \
+  extern const ConvKernels conv_kernels;           \
+  extern const NormKernels norm_kernels;           \
+  extern const PoolKernels pool_kernels;           \
+  extern const TableKernels table_kernels;         \
   extern const RecurrentKernels recurrent_kernels; \
-  extern const ProbeKernels probe_kernels;   \
+  extern const ProbeKernels probe_kernels;         \
   }
 FP_FOR_EACH_ISA(FP_DECLARE)
 #undef FP_DECLARE

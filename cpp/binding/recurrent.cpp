@@ -139,8 +139,7 @@ py::tuple raw(Cell cell, py::handle input, const Weights& w, py::handle h0, py::
 
 template <Cell cell>
 py::tuple plain(py::handle input, py::handle weight_ih, py::handle weight_hh, py::handle bias_ih,
-                py::handle bias_hh, py::handle h0, bool reverse, py::handle out,
-                py::handle out_h) {
+                py::handle bias_hh, py::handle h0, bool reverse, py::handle out, py::handle out_h) {
   const char* op = kCellNames[static_cast<int>(cell)].name;
   const Weights weights(op, cell, weight_ih, weight_hh, bias_ih, bias_hh, py::none());
   return raw(cell, input, weights, h0, py::none(), reverse, {out, out_h, py::none()});
@@ -221,7 +220,7 @@ class Layer {
     const py::ssize_t batch = !batched ? 1 : batch_first_ ? x.dim(0) : x.dim(1);
     if (x.dim(ndim - 1) != s.in || steps == 0) {
       throw_value(where("input"), std::string("must have shape (") +
-                                      (!batched ? "steps"
+                                      (!batched       ? "steps"
                                        : batch_first_ ? "batch, steps"
                                                       : "steps, batch") +
                                       ", " + std::to_string(s.in) + "), at least one step, got " +
@@ -292,8 +291,8 @@ class Layer {
         }
         pair = py::reinterpret_borrow<py::object>(hx);
         if (pair.size() != 2) {
-          throw_value(layer.where("hx"), "must be a tuple (h, c) of two arrays, got " +
-                                             std::to_string(pair.size()));
+          throw_value(layer.where("hx"),
+                      "must be a tuple (h, c) of two arrays, got " + std::to_string(pair.size()));
         }
         first = PyTuple_GET_ITEM(pair.ptr(), 0);
         second = PyTuple_GET_ITEM(pair.ptr(), 1);

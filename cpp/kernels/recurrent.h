@@ -75,8 +75,7 @@ void gru_rows(const float* x, int64_t ldx, const float* g, int64_t rows, int64_t
   for (int64_t r = 0; r < rows; ++r, x += ldx, g += 3 * n, h += n) {
     for_units(n, [&](int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       const f32x16 reset = sigmoid(add(load_units(x + i, lanes), load_units(g + i, lanes)));
-      const f32x16 keep =
-          sigmoid(add(load_units(x + n + i, lanes), load_units(g + n + i, lanes)));
+      const f32x16 keep = sigmoid(add(load_units(x + n + i, lanes), load_units(g + n + i, lanes)));
       const f32x16 fresh =
           tanh(fma(reset, load_units(g + 2 * n + i, lanes), load_units(x + 2 * n + i, lanes)));
       store_units(h + i, fma(keep, sub(load_units(h + i, lanes), fresh), fresh), lanes);

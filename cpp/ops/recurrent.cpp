@@ -15,10 +15,10 @@
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;    // multiply-adds worth a thread
+constexpr int64_t kGrain = 1 << 17;      // multiply-adds worth a thread
 constexpr int64_t kProjected = 1 << 20;  // floats of input products at a time: 4 MiB
-constexpr int64_t kRows = 24;          // rows of a piece: what it reads of W_hh is then free
-constexpr int64_t kColumns = 64;       // of W_hh at a time; a multiple of every panel's width
+constexpr int64_t kRows = 24;            // rows of a piece: what it reads of W_hh is then free
+constexpr int64_t kColumns = 64;         // of W_hh at a time; a multiple of every panel's width
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
@@ -117,11 +117,10 @@ void run_rows(const Layer& layer, const Part& part, int64_t b0, int64_t b1, floa
 void run_parts(const Layer& layer, const Part* parts, int64_t count) {
   const RecurrentShape& s = layer.shape;
   const int64_t steps = parts[0].t1 - parts[0].t0;
-  const int threads =
-      threads_for(count * steps * layer.batch * s.gates() * (s.out + 1), kGrain);
+  const int threads = threads_for(count * steps * layer.batch * s.gates() * (s.out + 1), kGrain);
   const int64_t wanted = min64(ceil_div(threads, count), layer.batch);
-  const int64_t pieces = wanted > ceil_div(layer.batch, kRows) ? wanted
-                                                               : ceil_div(layer.batch, kRows);
+  const int64_t pieces =
+      wanted > ceil_div(layer.batch, kRows) ? wanted : ceil_div(layer.batch, kRows);
   std::atomic<bool> out_of_memory{false};
   parallel_for(count * pieces, threads, [&](int64_t i) {
     const int64_t b0 = i / count * layer.batch / pieces;
@@ -199,7 +198,11 @@ void PackedRecurrent::run(const float* x, int64_t steps, int64_t batch, bool bat
         const bool reverse = d == 1 || shape_.reverse;
         const int64_t t0 = reverse ? steps - done - now : done;
         float* memory = products.data() + d * chunk * row;
-        return Part{direction(l * count + d), d, reverse, t0, t0 + now,
+        return Part{direction(l * count + d),
+                    d,
+                    reverse,
+                    t0,
+                    t0 + now,
                     sequence(memory, now, batch, shape_.gates(), layer.batch_first)};
       };
       const Part parts[2] = {part(0), part(count - 1)};

@@ -50,6 +50,7 @@ float special(uint64_t z) { return from_bits(kSpecial[(z >> 8) & 31]); }
 using Element = float (*)(uint64_t z);
 Element element(const std::string& kind) {
   if (kind == "unit") return unit;
+  if (kind == "small") return [](uint64_t z) { return unit(z) * 0.0625f; };
   if (kind == "span") return [](uint64_t z) { return unit(z) * 16.0f; };
   if (kind == "shifted") {
     return [](uint64_t z) { return static_cast<float>((z >> 40) & 0x1fff) * 0x1p-13f + 1000.0f; };

@@ -273,6 +273,10 @@ constexpr Runner kRunners[] = {
     {"outer_product", run_outer_product},
     {"resize_nearest", run_resize},
     {"resize_linear", run_resize},
+    {"rnn_tanh", run_recurrent},
+    {"rnn_relu", run_recurrent},
+    {"gru", run_recurrent},
+    {"lstm", run_recurrent},
 };
 
 }  // namespace

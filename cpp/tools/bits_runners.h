@@ -23,6 +23,9 @@ void run_embedding_bag(Call& call);
 void run_outer_product(Call& call);
 void run_resize(Call& call);
 
+// bits_recurrent.cpp
+void run_recurrent(Call& call);
+
 // A second way to the same result (packed and raw, say): throws where the bits differ; any NaN
 // equals any other.
 void require_same(const Call& call, const float* a, const float* b, int64_t size, const char* what);

@@ -59,6 +59,7 @@ MODULES = (
     *("MaxPool1d", "MaxPool2d", "AvgPool1d", "AvgPool2d"),
     *("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d"),
     "Embedding",
+    *("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"),
 )
 
 

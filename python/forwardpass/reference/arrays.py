@@ -12,6 +12,7 @@ The kinds (all results exact, no rounding on the way; h = z >> 40, a 24-bit inte
 
     unit      (h - 2^23) 2^-23, in [-1, 1)
     span      16 times unit, in [-16, 16)
+    small     unit / 16, in [-1/16, 1/16)
     shifted   1000 + (h mod 2^13) 2^-13, in [1000, 1001)
     wide      sign z >> 63, exponent field 95 + ((z >> 32) mod 64), mantissa h mod 2^23
     subnormal sign z >> 63, exponent field 0, mantissa h mod 2^23
@@ -107,6 +108,8 @@ def _values(kind: str, seed: int, count: int) -> F32:
         return _unit(z)
     if kind == "span":
         return _unit(z) * np.float32(16)
+    if kind == "small":
+        return _unit(z) * np.float32(2.0**-4)
     if kind == "shifted":
         low = (z >> np.uint64(40)) & np.uint64(0x1FFF)
         return low.astype(np.float32) * np.float32(2.0**-13) + np.float32(1000)

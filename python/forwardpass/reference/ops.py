@@ -17,12 +17,14 @@ from . import (
     cases_elements,
     cases_pools,
     cases_products,
+    cases_recurrent,
     cases_resize,
     channels,
     convolutions,
     elementwise,
     pools,
     products,
+    recurrent,
     resize,
     rows,
 )
@@ -113,6 +115,20 @@ def _resizing() -> list[Op]:
     ]
 
 
+def _recurrent() -> list[Op]:
+    weights = {"input": REQUIRED, "weight_ih": REQUIRED, "weight_hh": REQUIRED}
+    weights |= {"bias_ih": None, "bias_hh": None}
+    plain = {**weights, "h0": None, "reverse": False}
+    lstm = {**weights, "weight_hr": None, "h0": None, "c0": None, "reverse": False}
+    kinds: dict[str, Callable[..., Any]] = {
+        "rnn_tanh": partial(recurrent.rnn, "tanh"),
+        "rnn_relu": partial(recurrent.rnn, "relu"),
+        "gru": recurrent.gru,
+    }
+    found = [Op(n, f, plain, partial(cases_recurrent.cases, n), 2) for n, f in kinds.items()]
+    return [*found, Op("lstm", recurrent.lstm, lstm, partial(cases_recurrent.cases, "lstm"), 3)]
+
+
 def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
     """An element-wise op with parameters, whose defaults are the first choice."""
     parameters = {"input": REQUIRED, **choices[0]}
@@ -180,6 +196,7 @@ def _all() -> list[Op]:
         *_pools(),
         *_channels(),
         *_resizing(),
+        *_recurrent(),
         Op(
             "embedding",
             elementwise.embedding,

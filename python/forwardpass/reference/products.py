@@ -29,6 +29,12 @@ def _chain_bound(magnitude: F64, steps: int, depth: int, products: int) -> F64:
     return np.asarray((g * magnitude + products * ETA * (1 + g)) * SLACK)
 
 
+def product_bound(magnitude: F64, n: int, k: int) -> F64:
+    """The bound of a sum of k products in linear's chains for a weight (n, k)."""
+    count = chains(n, k)
+    return _chain_bound(magnitude, math.ceil(k / count), count.bit_length() - 1, k)
+
+
 def _finish(
     bounded: Bounded, bias: F64 | None, activation: str | None, slope: float, residual: Any
 ) -> Bounded:
@@ -54,12 +60,10 @@ def linear(
         x, w = float64(input), float64(weight)
         rows = w if w.ndim == 2 else w[None]
         n, k = rows.shape
-        count = chains(n, k)
         shape = x.shape[:-1] + w.shape[:-1]
         value = np.asarray(x @ rows.T).reshape(shape)
         magnitude = np.asarray(np.abs(x) @ np.abs(rows).T).reshape(shape)
-        steps = math.ceil(k / count)
-        tolerance = _chain_bound(magnitude, steps, count.bit_length() - 1, k)
+        tolerance = product_bound(magnitude, n, k)
         b = None if bias is None else float64(bias)
         return _finish((value, tolerance), b, activation, negative_slope, residual)
 
