@@ -54,6 +54,15 @@ def good(name):
         return {"gate": x, "up": x[::-1]}
     if name == "prelu":
         return {"input": x, "weight": x[0]}
+    if name in ("rnn_tanh", "rnn_relu", "gru", "lstm"):
+        gates = {"gru": 3, "lstm": 4}.get(name, 1)
+        call = {"input": make("bad/s", (2, 3, 6)), "weight_ih": make("bad/w", (5 * gates, 6))}
+        call |= {"weight_hh": make("bad/v", (5 * gates, 5)), "h0": make("bad/h", (3, 5))}
+        call |= {f"bias_{end}": make("bad/b", (5 * gates,)) for end in ("ih", "hh")}
+        if name == "lstm":
+            call |= {"weight_hh": make("bad/v", (20, 4)), "h0": make("bad/h", (3, 4))}
+            call |= {"weight_hr": make("bad/r", (4, 5)), "c0": make("bad/c", (3, 5))}
+        return call
     return {"input": x, "dim": -1} if name.endswith("softmax") else {"input": x}
 
 

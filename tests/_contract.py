@@ -190,3 +190,35 @@ def softmax(x: np.ndarray, exp: object) -> np.ndarray:
     """exp: the float32 exponential to use (the library's own)."""
     e = exp(x - x.max(axis=1, keepdims=True))  # type: ignore[operator]
     return e * (F(1) / row_sum(e))[:, None]
+
+
+def recurrent(
+    op: str,
+    a: dict[str, np.ndarray],
+    sigmoid: object,
+    tanh: object,
+) -> list[np.ndarray]:
+    """[y, h] or [y, h, c]; sigmoid and tanh: the float32 functions to use (the library's own)."""
+    x, ih, hh = a["input"], a["weight_ih"], a["weight_hh"]
+    steps, batch, _ = x.shape
+    h = np.zeros((batch, hh.shape[1]), F) if a.get("h0") is None else a["h0"]
+    c = np.zeros((batch, ih.shape[0] // 4), F) if a.get("c0") is None else a["c0"]
+    y = np.zeros((steps, *h.shape), F)
+    for t in range(steps)[:: -1 if a.get("reverse") else 1]:
+        p, g = linear(x[t], ih, a.get("bias_ih")), linear(h, hh, a.get("bias_hh"))
+        if op == "lstm":
+            i, f, m, o = np.split(p + g, 4, axis=1)
+            c = fma(sigmoid(f), c, sigmoid(i) * tanh(m))  # type: ignore[operator]
+            h = sigmoid(o) * tanh(c)  # type: ignore[operator]
+            h = h if a.get("weight_hr") is None else linear(h, a["weight_hr"], None)
+        elif op == "gru":
+            p, g = np.split(p, 3, axis=1), np.split(g, 3, axis=1)
+            r, z = sigmoid(p[0] + g[0]), sigmoid(p[1] + g[1])  # type: ignore[operator]
+            n = tanh(fma(r, g[2], p[2]))  # type: ignore[operator]
+            h = fma(z, h - n, n)
+        elif op == "rnn_tanh":
+            h = tanh(p + g)  # type: ignore[operator]
+        else:
+            h = np.where(p + g < 0, F(0), p + g)
+        y[t] = h
+    return [y, h, c] if op == "lstm" else [y, h]

@@ -101,7 +101,7 @@ def test_bad_out(name):
     shape = op.run(arguments)[0].shape
 
     def fails(error, out, *words):
-        outs = out if op.outputs == 1 else (out, None)
+        outs = out if op.outputs == 1 else (out, *(None,) * (op.outputs - 1))
         with pytest.raises(error) as caught:
             op.run(arguments, outs)
         for word in (name, "out", *words):

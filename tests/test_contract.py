@@ -123,6 +123,20 @@ def test_softmax_follows_the_contract(isa, kind):
         assert_same_bytes(_core.softmax(x, -1, None), want, f"softmax {n}")
 
 
+@pytest.mark.parametrize("name", ["rnn_tanh", "rnn_relu", "gru", "lstm"])
+def test_recurrent_layers_follow_the_contract(isa, name):
+    functions = [
+        lambda v, f=f: f(np.ascontiguousarray(v), None) for f in (_core.sigmoid, _core.tanh)
+    ]
+    seen = 0
+    for arguments in sample(name, 60, finite=True):
+        with np.errstate(over="ignore"):
+            want = _contract.recurrent(name, arguments, *functions)
+        assert_same_results(OPS[name].run(arguments), want, f"{name}({describe(arguments)})")
+        seen += 1
+    assert seen > 30
+
+
 # --- the caller's floating-point environment ---
 
 

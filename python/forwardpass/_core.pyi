@@ -4,6 +4,7 @@ The compiled half of forwardpass: checks of arguments, and the operations.
 
 from __future__ import annotations
 
+import collections.abc
 import typing
 
 import numpy
@@ -13,6 +14,7 @@ __all__: list[str] = [
     "PackedConv",
     "PackedConv1d",
     "PackedLinear",
+    "PackedRecurrent",
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
@@ -38,6 +40,7 @@ __all__: list[str] = [
     "get_num_threads",
     "glu",
     "group_norm",
+    "gru",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -48,6 +51,7 @@ __all__: list[str] = [
     "log",
     "log1p",
     "log_softmax",
+    "lstm",
     "max_pool1d",
     "max_pool2d",
     "mish",
@@ -61,6 +65,8 @@ __all__: list[str] = [
     "resize_linear",
     "resize_nearest",
     "rms_norm",
+    "rnn_relu",
+    "rnn_tanh",
     "set_num_threads",
     "sigmoid",
     "silu",
@@ -159,6 +165,30 @@ class PackedConv:
     def weight(self) -> numpy.ndarray:
         """
         A new array: the weight unpacked, as torch lays it out.
+        """
+    @property
+    def isa(self) -> str: ...
+
+class PackedRecurrent:
+    """
+    A recurrent layer's weights in the layout of one instruction set.
+    """
+    def __call__(self, input: typing.Any, hx: typing.Any = None) -> tuple: ...
+    def __init__(
+        self,
+        cell: str,
+        weights: collections.abc.Sequence[collections.abc.Sequence[typing.Any]],
+        bidirectional: bool,
+        batch_first: bool,
+        name: str,
+    ) -> None: ...
+    def step(self, input: typing.Any, hx: typing.Any = None) -> typing.Any:
+        """
+        The next state: one step of a cell.
+        """
+    def weight(self, index: typing.SupportsInt | typing.SupportsIndex, name: str) -> numpy.ndarray:
+        """
+        A new array: weight_ih, weight_hh or weight_hr of one direction, unpacked.
         """
     @property
     def isa(self) -> str: ...
@@ -342,6 +372,17 @@ def group_norm(
     eps: typing.Any = 1e-05,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def gru(
+    input: typing.Any,
+    weight_ih: typing.Any,
+    weight_hh: typing.Any,
+    bias_ih: typing.Any = None,
+    bias_hh: typing.Any = None,
+    h0: typing.Any = None,
+    reverse: bool = False,
+    out: typing.Any = None,
+    out_h: typing.Any = None,
+) -> tuple: ...
 def hardsigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def hardswish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def hardtanh(
@@ -375,6 +416,20 @@ def linear(
 def log(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def log1p(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def log_softmax(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def lstm(
+    input: typing.Any,
+    weight_ih: typing.Any,
+    weight_hh: typing.Any,
+    bias_ih: typing.Any = None,
+    bias_hh: typing.Any = None,
+    weight_hr: typing.Any = None,
+    h0: typing.Any = None,
+    c0: typing.Any = None,
+    reverse: bool = False,
+    out: typing.Any = None,
+    out_h: typing.Any = None,
+    out_c: typing.Any = None,
+) -> tuple: ...
 def max_pool1d(
     input: typing.Any,
     kernel_size: typing.Any,
@@ -435,6 +490,28 @@ def rms_norm(
     eps: typing.Any = None,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def rnn_relu(
+    input: typing.Any,
+    weight_ih: typing.Any,
+    weight_hh: typing.Any,
+    bias_ih: typing.Any = None,
+    bias_hh: typing.Any = None,
+    h0: typing.Any = None,
+    reverse: bool = False,
+    out: typing.Any = None,
+    out_h: typing.Any = None,
+) -> tuple: ...
+def rnn_tanh(
+    input: typing.Any,
+    weight_ih: typing.Any,
+    weight_hh: typing.Any,
+    bias_ih: typing.Any = None,
+    bias_hh: typing.Any = None,
+    h0: typing.Any = None,
+    reverse: bool = False,
+    out: typing.Any = None,
+    out_h: typing.Any = None,
+) -> tuple: ...
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def silu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
