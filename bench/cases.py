@@ -16,6 +16,7 @@ import numpy as np
 
 import convolutions
 import planes
+import recurrent
 from case import Arguments, Case
 from forwardpass.reference.arrays import make, make_indices
 
@@ -244,6 +245,7 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     **{group: partial(elementwise, group) for group in ELEMENTWISE},
     **convolutions.GROUPS,
     **planes.GROUPS,
+    **recurrent.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,
     "F.conv1d": raw_conv1d,

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 
 from cases import Arguments, Case
-from contenders import CONVOLUTIONS
+from contenders import CONVOLUTIONS, RECURRENT
 from forwardpass.reference import OPS, problem
+from forwardpass.reference.recurrent import layers
+from recurrent import layers_of, names_of
 
 MOST = 1 << 22  # results checked of one case; beyond, evenly chosen rows, first and last included
 PEER = 1e-4
@@ -65,6 +67,8 @@ def expected(case: Case, arguments: Arguments, shape: tuple[int, ...]) -> Expect
     """The reference for a case whose result has that shape."""
     if case.op == "sequential":
         return Expected(shape, None, *_sequential(arguments))
+    if case.op in RECURRENT:
+        return Expected(shape, None, *_recurrent(case.op, arguments))
     by_rows = _BY_ROWS.get(case.op, ("input", "residual"))
     count = max(1, MOST // max(1, int(np.prod(shape[1:]))))
     rows = None
@@ -74,6 +78,13 @@ def expected(case: Case, arguments: Arguments, shape: tuple[int, ...]) -> Expect
         arguments = {**arguments, **taken}
     ((value, tolerance),) = OPS[case.op].expected(arguments)
     return Expected(shape, rows, value, tolerance)
+
+
+def _recurrent(kind: str, a: Arguments) -> tuple[np.ndarray, np.ndarray]:
+    """Layers one after the other, each on the bounded output of the one before."""
+    weights = [[a[name] for name in names_of(layer)] for layer in range(layers_of(a))]
+    states = [a[name] for name in ("h0", "c0") if name in a]
+    return layers("rnn_tanh" if kind == "RNN" else kind.lower(), a["input"], weights, states)
 
 
 def _sequential(arguments: Arguments) -> tuple[np.ndarray, np.ndarray]:

@@ -62,6 +62,7 @@ CONVOLUTIONS: dict[str, type[nn.Module]] = {
     "conv_transpose1d": nn.ConvTranspose1d,
     "conv_transpose2d": nn.ConvTranspose2d,
 }
+RECURRENT = ("LSTM", "GRU", "RNN")
 _GEOMETRY = ("stride", "padding", "dilation", "groups", "output_padding")
 _FIRST = {"embedding": "indices"}  # else "input"
 
@@ -92,6 +93,8 @@ def output(case: Case, arguments: Arguments) -> np.ndarray:
         batch, channels, *sizes = a["input"].shape
         span = 2 * a["padding"] - a["kernel_size"]
         shape = (batch, channels, *((n + span) // a["stride"] + 1 for n in sizes))
+    elif case.op in RECURRENT:
+        shape = (*a["input"].shape[:2], a["h0"].shape[2])
     else:
         shape = a["input"].shape
     return np.zeros(shape, np.float32)
@@ -103,6 +106,8 @@ def ours(case: Case, arguments: Arguments, reuse: bool) -> Contender:
         return _functional(case, arguments, reuse)
     if case.op == "sequential":
         return _sequential(arguments, reuse)
+    if case.op in RECURRENT:
+        return _recurrent(case, arguments, reuse)
     if case.op == "linear" or case.op in CONVOLUTIONS:
         return _layer(case, arguments, reuse)
     return _functional(case, arguments, reuse)
@@ -146,6 +151,17 @@ def _layer(case: Case, arguments: Arguments, reuse: bool) -> Contender:
     if a.get("activation"):
         layer = nn.Sequential(layer, _ACTIVATIONS[a["activation"]]())
     return Contender("f(x)", {"f": layer, "x": a["input"]}, way=type(layer).__name__)
+
+
+def _recurrent(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    """The layer with its state; it has no out=."""
+    a = arguments
+    sizes = (a["input"].shape[2], a["h0"].shape[2], len(a["h0"]))
+    layer = getattr(nn, case.op)(*sizes)
+    layer.load_state_dict({n: v for n, v in a.items() if n.startswith(("weight", "bias"))})
+    state = (a["h0"], a["c0"]) if "c0" in a else a["h0"]
+    names = {"f": layer, "x": a["input"], "s": state}
+    return Contender("f(x, s)", names, lambda r: r[0], f"nn.{case.op}", fresh_only=reuse)
 
 
 def _pack(case: Case, arguments: Arguments, reuse: bool) -> Contender:

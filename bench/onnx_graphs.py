@@ -16,7 +16,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 from cases import Arguments, Case
-from contenders import UnsupportedError, output
+from contenders import RECURRENT, UnsupportedError, output
+from recurrent import layers_of, names_of
 
 OPSET = 21  # Gelu, and GroupNormalization with a weight a channel
 Node = onnx.NodeProto
@@ -172,6 +173,36 @@ def _sequential(a: Arguments) -> list[Any]:
     return [("Gemm", nodes, {n: a[n] for n in ("weight1", "weight2", "bias1", "bias2")})]
 
 
+# torch's gates in ONNX's order
+_ORDER = {"LSTM": (0, 3, 1, 2), "GRU": (1, 0, 2), "RNN": (0,)}
+
+
+def _recurrent(kind: str) -> Callable[[Arguments], list[Any]]:
+    """A node a layer, from "x" and the states "h0", "c0" of each, without a direction between."""
+
+    def in_order(array: np.ndarray) -> np.ndarray:
+        parts = np.split(array, len(_ORDER[kind]))
+        return np.concatenate([parts[i] for i in _ORDER[kind]])
+
+    def make(a: Arguments) -> list[Any]:
+        nodes, weights, at = [], {"axis": np.array([1])}, "x"
+        more = {"linear_before_reset": 1} if kind == "GRU" else {}
+        for layer in range(layers_of(a)):
+            w, r, *biases = (in_order(a[name]) for name in names_of(layer))
+            weights |= {f"w{layer}": w[None], f"r{layer}": r[None]}
+            weights[f"b{layer}"] = np.concatenate(biases)[None]
+            inputs = [at, f"w{layer}", f"r{layer}", f"b{layer}", "", f"h{layer}"]
+            inputs += [f"c{layer}"] if kind == "LSTM" else []
+            hidden = a["h0"].shape[2]
+            nodes.append(helper.make_node(kind, inputs, ["t"], hidden_size=hidden, **more))
+            at = "y" if layer + 1 == layers_of(a) else f"y{layer}"
+            nodes[-1].output[0] = f"t{layer}"
+            nodes.append(_node("Squeeze", f"t{layer} axis", at))
+        return [(kind, nodes, weights)]
+
+    return make
+
+
 _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "linear": _linear,
     "conv1d": _conv1d,
@@ -186,6 +217,7 @@ _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "batch_norm": _batch_norm,
     "group_norm": _group_norm,
     "sequential": _sequential,
+    **{kind: _recurrent(kind) for kind in RECURRENT},
 }
 
 
@@ -197,6 +229,9 @@ def graphs(case: Case, a: Arguments) -> list[Graph]:
     inputs = {"x": a["indices"] if case.op == "embedding" else a["input"]}
     if a.get("residual") is not None:
         inputs["r"] = a["residual"]
+    if case.op in RECURRENT:
+        names = [name for name in ("h0", "c0") if name in a]
+        inputs |= {f"{n[0]}{i}": a[n][i : i + 1] for n in names for i in range(layers_of(a))}
     out = output(case, a)
     made = _BY_OP[case.op](a)
     return [Graph(way, nodes, weights, inputs, out) for way, nodes, weights in made]

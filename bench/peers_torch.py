@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from cases import Arguments, Case
-from contenders import Contender, UnsupportedError, output
+from contenders import RECURRENT, Contender, UnsupportedError, output
 
 _FUSED = {None: "none", "relu": "relu", "gelu": "gelu", "gelu_tanh": "gelu", "silu": "swish"}
 # Without out=.
@@ -48,14 +48,40 @@ class Torch:
             "conv_transpose1d": _transposed,
             "conv_transpose2d": _transposed,
             "sequential": _sequential,
+            **dict.fromkeys(RECURRENT, _recurrent),
         }.get(case.op)
         if make is not None:
             found = make(case, a, out)
         else:
             found = _simple(case, a, out)
         for contender in found:
-            contender.read = lambda value: value.numpy()
+            contender.read = _read
         return found
+
+
+def _read(value: Any) -> Any:
+    """Of a recurrent layer (output, state), a cell's (h, c): the first."""
+    return value[0].numpy() if isinstance(value, tuple) else value.numpy()
+
+
+def _recurrent(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """The layer; for one step its cell as well, whose state is the sequence's only output."""
+    sizes = (a["input"].shape[2], a["h0"].shape[2])
+    weights = {n: v for n, v in a.items() if n.startswith(("weight", "bias"))}
+    layer = getattr(torch.nn, case.op)(*sizes, len(a["h0"])).eval()
+    layer.load_state_dict(weights)
+    state = (a["h0"], a["c0"]) if "c0" in a else a["h0"]
+    names = {"f": layer, "x": a["input"], "s": state}
+    found = [Contender("f(x, s)", names, way=f"nn.{case.op}", fresh_only=out is not None)]
+    if len(a["input"]) == len(a["h0"]) == 1:
+        cell = getattr(torch.nn, f"{case.op}Cell")(*sizes)
+        cell.load_state_dict({n.removesuffix("_l0"): v for n, v in weights.items()})
+        names = {"f": cell, "x": a["input"][0]}
+        names["s"] = (a["h0"][0], a["c0"][0]) if "c0" in a else a["h0"][0]
+        found.append(Contender("f(x, s)[None]", names, way=f"nn.{case.op}Cell"))
+        if "c0" in a:
+            found[-1].code = "(f(x, s)[0][None],)"
+    return found
 
 
 def _linear(case: Case, a: Arguments, out: Any) -> list[Contender]:

@@ -248,9 +248,16 @@ constexpr int64_t gate_count(Cell cell) {
 
 // A step of `rows` rows with n hidden units: from x (rows of W_ih x + b_ih, ldx apart) and g (the same
 // of the hidden state, contiguous) the next h and, for lstm, the next c, in place.
+constexpr int64_t kRowsAhead = 8;  // steps whose input products are made at a time
+constexpr int64_t kUnit = 32;      // columns of them at a time
 struct RecurrentKernels {
   void (*gates[kCells])(const float* x, int64_t ldx, const float* g, int64_t rows, int64_t n,
                         float* h, float* c);
+  // The product `recur` of one row, all columns, from the left or from the right; and of `next`, which
+  // has kRowsAhead rows, columns [u0, u1) * kUnit. Both packed, n a multiple of 64. Null where a set
+  // of instructions has too few registers.
+  void (*ahead)(const LinearArgs& recur, bool backwards, const LinearArgs& next, int64_t u0,
+                int64_t u1);
 };
 
 // The machine's limits, for benchmarks.

@@ -1,4 +1,5 @@
 #include <pybind11/stl.h>
+#include <pybind11/typing.h>
 
 #include <cstring>
 
@@ -138,16 +139,21 @@ py::tuple raw(Cell cell, py::handle input, const Weights& w, py::handle h0, py::
 }
 
 template <Cell cell>
-py::tuple plain(py::handle input, py::handle weight_ih, py::handle weight_hh, py::handle bias_ih,
-                py::handle bias_hh, py::handle h0, bool reverse, py::handle out, py::handle out_h) {
+py::typing::Tuple<py::array, py::array> plain(py::handle input, py::handle weight_ih,
+                                              py::handle weight_hh, py::handle bias_ih,
+                                              py::handle bias_hh, py::handle h0, bool reverse,
+                                              py::handle out, py::handle out_h) {
   const char* op = kCellNames[static_cast<int>(cell)].name;
   const Weights weights(op, cell, weight_ih, weight_hh, bias_ih, bias_hh, py::none());
   return raw(cell, input, weights, h0, py::none(), reverse, {out, out_h, py::none()});
 }
 
-py::tuple lstm(py::handle input, py::handle weight_ih, py::handle weight_hh, py::handle bias_ih,
-               py::handle bias_hh, py::handle weight_hr, py::handle h0, py::handle c0, bool reverse,
-               py::handle out, py::handle out_h, py::handle out_c) {
+py::typing::Tuple<py::array, py::array, py::array> lstm(py::handle input, py::handle weight_ih,
+                                                        py::handle weight_hh, py::handle bias_ih,
+                                                        py::handle bias_hh, py::handle weight_hr,
+                                                        py::handle h0, py::handle c0, bool reverse,
+                                                        py::handle out, py::handle out_h,
+                                                        py::handle out_c) {
   const Weights weights("lstm", Cell::lstm, weight_ih, weight_hh, bias_ih, bias_hh, weight_hr);
   return raw(Cell::lstm, input, weights, h0, c0, reverse, {out, out_h, out_c});
 }
@@ -207,7 +213,7 @@ class Layer {
   }
 
   // (y, h_n), for lstm (y, (h_n, c_n)).
-  py::tuple call(py::handle input, py::handle hx) const {
+  py::typing::Tuple<py::array, py::object> call(py::handle input, py::handle hx) const {
     refuse_packed_sequence(input);
     const Input x(input, where("input"));
     const int ndim = x.ndim();

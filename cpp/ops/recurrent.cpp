@@ -46,6 +46,12 @@ struct Layer {
   float *h, *c;
 };
 
+// Whether one row's steps make the input products of later ones beside their own (ahead, kernels.h).
+bool looks_ahead(const Layer& layer, const PackedRecurrent::Direction& d, int64_t steps) {
+  return layer.batch == 1 && d.hh.table().recurrent->ahead && d.hh.n() % 64 == 0 &&
+         steps >= 2 * kRowsAhead && d.ih.k() <= 4 * d.hh.k();
+}
+
 // Steps [t0, t1) of one direction, in the order it takes them, and the input products of them.
 struct Part {
   const PackedRecurrent::Direction& weights;
@@ -53,15 +59,21 @@ struct Part {
   bool reverse;
   int64_t t0, t1;
   Sequence<float> products;
+  int64_t projected;  // steps whose products are made before the first; the rest is made ahead
+
+  int64_t steps() const { return t1 - t0; }
+  // Where `count` steps begin, the first of which is the i-th that is taken.
+  int64_t time(int64_t i, int64_t count = 1) const { return reverse ? t1 - i - count : t0 + i; }
 };
 
 // W_ih x + b_ih of steps [t0, t1): one product where the steps are side by side, else one a row.
 void project(const Layer& layer, const Part& part) {
   const PackedLinear& ih = part.weights.ih;
-  const int64_t steps = part.t1 - part.t0;
-  const float* x = layer.x.data + part.t0 * layer.x.step;
+  const int64_t steps = part.projected, t = part.time(0, steps);
+  const float* x = layer.x.data + t * layer.x.step;
   if (!layer.batch_first || layer.batch == 1 || steps == layer.steps) {
-    ih.run(x, steps * layer.batch, part.products.data, {});
+    float* to = part.products.data + (t - part.t0) * part.products.step;
+    ih.run(x, steps * layer.batch, to, {});
     return;
   }
   for (int64_t b = 0; b < layer.batch; ++b) {
@@ -76,6 +88,24 @@ void product(const LinearArgs& args, const LinearKernels& kernels, bool backward
     n0 = (n1 - 1) / kColumns * kColumns;
     kernels.run(args, 0, args.m, n0, n1, nullptr);
   }
+}
+
+// Of one row: its i-th step's product, and an eighth of the input products of the eight steps that
+// come after those which have theirs.
+void product_ahead(const Layer& layer, const Part& part, const LinearArgs& recur, int64_t i) {
+  const int64_t behind = i - (part.projected - kRowsAhead);
+  const int64_t block = part.projected + behind / kRowsAhead * kRowsAhead;
+  if (behind < 0 || block >= part.steps()) {
+    return product(recur, *part.weights.hh.table().linear, i % 2 != 0);
+  }
+  const int64_t t = part.time(block, kRowsAhead), share = behind % kRowsAhead;
+  LinearArgs next = part.weights.ih.arguments();
+  next.x = layer.x.data + t * layer.x.step;
+  next.ldx = layer.x.step;
+  next.y = part.products.data + (t - part.t0) * part.products.step;
+  const int64_t units = next.n / kUnit;
+  part.weights.hh.table().recurrent->ahead(recur, i % 2 != 0, next, share * units / kRowsAhead,
+                                           (share + 1) * units / kRowsAhead);
 }
 
 int64_t scratch_of(const RecurrentShape& s, int64_t rows) { return rows * (s.gates() + s.hidden); }
@@ -98,9 +128,13 @@ void run_rows(const Layer& layer, const Part& part, int64_t b0, int64_t b1, floa
   narrow.x = cells;
   narrow.y = h;
   narrow.m = rows;
-  for (int64_t i = 0; i < part.t1 - part.t0; ++i) {
-    const int64_t t = part.reverse ? part.t1 - 1 - i : part.t0 + i;
-    product(recur, *table.linear, i % 2 != 0);
+  for (int64_t i = 0; i < part.steps(); ++i) {
+    const int64_t t = part.time(i);
+    if (part.projected < part.steps()) {
+      product_ahead(layer, part, recur, i);
+    } else {
+      product(recur, *table.linear, i % 2 != 0);
+    }
     const float* products =
         part.products.data + (t - part.t0) * part.products.step + b0 * part.products.row;
     gates(products, part.products.row, sums, rows, s.hidden, cells, c);
@@ -116,8 +150,8 @@ void run_rows(const Layer& layer, const Part& part, int64_t b0, int64_t b1, floa
 // All parts, spread over threads by rows.
 void run_parts(const Layer& layer, const Part* parts, int64_t count) {
   const RecurrentShape& s = layer.shape;
-  const int64_t steps = parts[0].t1 - parts[0].t0;
-  const int threads = threads_for(count * steps * layer.batch * s.gates() * (s.out + 1), kGrain);
+  const int threads =
+      threads_for(count * parts[0].steps() * layer.batch * s.gates() * (s.out + 1), kGrain);
   const int64_t wanted = min64(ceil_div(threads, count), layer.batch);
   const int64_t pieces =
       wanted > ceil_div(layer.batch, kRows) ? wanted : ceil_div(layer.batch, kRows);
@@ -197,13 +231,16 @@ void PackedRecurrent::run(const float* x, int64_t steps, int64_t batch, bool bat
       const auto part = [&](int64_t d) {
         const bool reverse = d == 1 || shape_.reverse;
         const int64_t t0 = reverse ? steps - done - now : done;
+        const PackedRecurrent::Direction& weights = direction(l * count + d);
         float* memory = products.data() + d * chunk * row;
-        return Part{direction(l * count + d),
+        const bool ahead = looks_ahead(layer, weights, now);
+        return Part{weights,
                     d,
                     reverse,
                     t0,
                     t0 + now,
-                    sequence(memory, now, batch, shape_.gates(), layer.batch_first)};
+                    sequence(memory, now, batch, shape_.gates(), layer.batch_first),
+                    ahead ? kRowsAhead + now % kRowsAhead : now};
       };
       const Part parts[2] = {part(0), part(count - 1)};
       for (int64_t d = 0; d < count; ++d) project(layer, parts[d]);

@@ -15,6 +15,8 @@ layer that amplifies errors has a finite bound.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -76,10 +78,10 @@ class _Sequence:
         self, input: Any, weight_ih: Any, weight_hh: Any, bias_ih: Any, bias_hh: Any, reverse: Any
     ) -> None:
         bias = [None if b is None else float64(b) for b in (bias_ih, bias_hh)]
-        x = float64(input)
+        x, error = input if isinstance(input, tuple) else (float64(input), np.zeros(1))
         self.hidden_weight, self.hidden_bias = float64(weight_hh), bias[1]
-        flat = x.reshape(-1, x.shape[-1])
-        products = _affine((flat, np.zeros_like(flat)), float64(weight_ih), bias[0])
+        flat = (np.broadcast_to(v, x.shape).reshape(-1, x.shape[-1]) for v in (x, error))
+        products = _affine((next(flat), next(flat)), float64(weight_ih), bias[0])
         self.products = [p.reshape(*x.shape[:2], p.shape[-1]) for p in products]
         self.order = range(x.shape[0])[:: -1 if reverse else 1]
         self.batch = x.shape[1]
@@ -175,3 +177,14 @@ def gru(
             h = rounded(value, moved + (np.abs(z[0]) + z[1]) * difference, True)
             h = states[t] = _near(h, first)
         return s.output(states), h
+
+
+def layers(
+    cell: str, input: Any, weights: Sequence[Sequence[Any]], states: Sequence[Any]
+) -> Bounded:
+    """The output of layers one after the other: weights a layer, states (layers, batch, n)."""
+    run: dict[str, Callable[..., Any]] = {"lstm": lstm, "gru": gru, "rnn_tanh": partial(rnn, "tanh")}
+    for layer, arrays in enumerate(weights):
+        at = {name: s[layer] for name, s in zip(("h0", "c0"), states, strict=False)}
+        input = run[cell](input, *arrays, **at)[0]
+    return input  # type: ignore[no-any-return]
