@@ -199,6 +199,20 @@ def test_long_sequences_are_projected_in_parts(isa):
     assert_same_bytes(final[1], y[0, :, 40:])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("inputs", [1, 64, 250])
+def test_one_row_has_the_bytes_of_two(isa, kind, inputs):
+    """A single row's steps make later input products beside their own; those of two rows do not."""
+    layer = layer_of(kind, inputs, 64, num_layers=2, bidirectional=True)
+    for steps in (15, 16, 23, 50):
+        x, state = make(f"one/{steps}", (steps, 2, inputs)), state_of(layer, 2)
+        y, final = layer(x, state)
+        for row in (0, 1):
+            part = slice(row, row + 1)
+            got, last = layer(np.ascontiguousarray(x[:, part]), rows_of(state, part))
+            same((got, last), (y[:, part], rows_of(final, part)), f"{steps} steps")
+
+
 # --- weights ---
 
 

@@ -1,10 +1,11 @@
 // One row's step and, beside it, input products of later steps.
 //
-// A product of one row reads its weight at the speed of L2 and leaves half of the multipliers idle; the
-// input products, many rows at a time, are the reverse. So a tile takes up to kGroup panels of W_hh
-// for the row, and meanwhile kRowsAhead rows through a unit (kUnit columns) of W_ih: for every four k of
-// the one, one k of the other. Every output is the chain of linear.h with one chain, as ever. Panels
-// must be 64 wide: elsewhere there are too few registers for both.
+// A product of one row reads its weight at the speed of L2 and leaves half of the multipliers idle;
+// the input products, many rows at a time, are the reverse. So a tile takes up to kGroup panels of
+// W_hh for the row, and meanwhile kRowsAhead rows through a unit (kUnit columns) of W_ih: kBeside k of
+// the one for each k of the other, so that both take a like number of fma. Every output is one chain,
+// as in linear.h. Panels must be 64 wide: elsewhere there are too few registers for both. (10 or 12
+// rows, and fetching W_ih by hand, were no faster.)
 #pragma once
 
 #include "../kernels.h"
@@ -14,8 +15,8 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-constexpr int64_t kPanel = 64, kGroup = 4;
-constexpr int64_t kBeside = 4;  // k of W_hh for each of W_ih
+constexpr int64_t kPanel = 64, kGroup = kRowsAhead / 2;
+constexpr int64_t kBeside = kRowsAhead / 2;  // k of W_hh for each of W_ih
 
 struct AheadTile {
   const float* h;
@@ -35,14 +36,12 @@ struct AheadTile {
 
 constexpr int kRows = static_cast<int>(kRowsAhead);
 
-// One k of the unit: at most 8 + 1 registers of addresses.
-FP_INLINE void ahead_one(const float* x, const float* x_last, int64_t ldx, const float* w,
-                         f32x16 (&acc)[kRows][2]) {
+// One k of the unit.
+FP_INLINE void ahead_one(const float* x, int64_t ldx, const float* w, f32x16 (&acc)[kRows][2]) {
   const f32x16 b0 = in_register(load(w)), b1 = in_register(load(w + 16));
   FP_UNROLL
   for (int m = 0; m < kRows; ++m) {
-    const float* row = m < kRows / 2 ? x + m * ldx : x_last + (m - kRows / 2) * ldx;
-    const f32x16 a = set1(*row);
+    const f32x16 a = set1(x[m * ldx]);
     acc[m][0] = fma(a, b0, acc[m][0]);
     acc[m][1] = fma(a, b1, acc[m][1]);
   }
@@ -52,7 +51,7 @@ FP_NOINLINE void ahead_tile(const AheadTile& t) {
   f32x16 ahead[kRows][2];
   FP_UNROLL
   for (int m = 0; m < kRows; ++m) ahead[m][0] = ahead[m][1] = zero();
-  const float *x = t.x, *x_last = t.x + kRows / 2 * t.ldx, *unit = t.unit;
+  const float *x = t.x, *unit = t.unit;
   int64_t left = t.k_ahead;
   const int64_t share = t.panels ? (left + t.panels - 1) / t.panels : 0;
   for (int64_t p = 0; p < t.panels; ++p) {
@@ -70,12 +69,11 @@ FP_NOINLINE void ahead_tile(const AheadTile& t) {
         FP_UNROLL
         for (int v = 0; v < 4; ++v) acc[v] = fma(a, load(w + kPanel * u + 16 * v), acc[v]);
       }
-      ahead_one(x, x_last, t.ldx, unit, ahead);
+      ahead_one(x, t.ldx, unit, ahead);
       h += kBeside;
       w += kBeside * kPanel;
       unit += kPanel;
       ++x;
-      ++x_last;
     }
     for (; h < end; ++h, w += kPanel) {
       const f32x16 a = set1(*h);
@@ -90,8 +88,8 @@ FP_NOINLINE void ahead_tile(const AheadTile& t) {
     }
   }
   if (!t.unit) return;
-  for (; left > 0; --left, unit += kPanel, ++x, ++x_last) {
-    ahead_one(x, x_last, t.ldx, unit, ahead);
+  for (; left > 0; --left, unit += kPanel, ++x) {
+    ahead_one(x, t.ldx, unit, ahead);
   }
   FP_UNROLL
   for (int v = 0; v < 2; ++v) {

@@ -18,6 +18,7 @@ namespace {
 constexpr int64_t kGrain = 1 << 17;      // multiply-adds worth a thread
 constexpr int64_t kProjected = 1 << 20;  // floats of input products at a time: 4 MiB
 constexpr int64_t kRows = 24;            // rows of a piece: what it reads of W_hh is then free
+constexpr int64_t kAheadMost = 3 << 17;  // floats of W_hh that L2 holds, or nearly
 constexpr int64_t kColumns = 64;         // of W_hh at a time; a multiple of every panel's width
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -48,8 +49,9 @@ struct Layer {
 
 // Whether one row's steps make the input products of later ones beside their own (ahead, kernels.h).
 bool looks_ahead(const Layer& layer, const PackedRecurrent::Direction& d, int64_t steps) {
-  return layer.batch == 1 && d.hh.table().recurrent->ahead && d.hh.n() % 64 == 0 &&
-         steps >= 2 * kRowsAhead && d.ih.k() <= 4 * d.hh.k();
+  const int64_t n = d.hh.n(), k = d.hh.k();
+  return layer.batch == 1 && d.hh.table().recurrent->ahead && n % 64 == 0 && n * k <= kAheadMost &&
+         d.ih.k() <= 4 * k && steps >= 2 * kRowsAhead;
 }
 
 // Steps [t0, t1) of one direction, in the order it takes them, and the input products of them.

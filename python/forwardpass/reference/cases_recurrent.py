@@ -16,8 +16,13 @@ GATES = {"rnn_tanh": 1, "rnn_relu": 1, "gru": 3, "lstm": 4}
 HIDDEN = (1, 2, 3, 4, 5, 6, 8, 9, 11, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100)
 INPUTS = (1, 3, 16, 40, 64, 65)
 BATCHES = (1, 2, 5, 7, 13)
-# (steps, batch, input, hidden): rows of several pieces, long sequences, weights that fill a cache.
-LARGE = ((9, 50, 24, 40), (600, 2, 8, 16), (70, 900, 4, 16), (3, 1, 256, 256), (2, 30, 130, 128))
+# (steps, batch, input, hidden): rows of several pieces, long sequences, weights that fill a cache;
+# then one row whose input products are made ahead, forward, backward, and of odd numbers of steps.
+LARGE = (
+    *((9, 50, 24, 40), (600, 2, 8, 16), (70, 900, 4, 16), (3, 1, 256, 256), (2, 30, 130, 128)),
+    *((45, 1, 24, 64), (60, 1, 200, 64), (31, 1, 130, 128), (16, 1, 1, 192), (15, 1, 64, 64)),
+    *((33, 1, 256, 256), (24, 1, 300, 64)),
+)
 
 
 def _call(

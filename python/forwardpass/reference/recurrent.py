@@ -183,7 +183,11 @@ def layers(
     cell: str, input: Any, weights: Sequence[Sequence[Any]], states: Sequence[Any]
 ) -> Bounded:
     """The output of layers one after the other: weights a layer, states (layers, batch, n)."""
-    run: dict[str, Callable[..., Any]] = {"lstm": lstm, "gru": gru, "rnn_tanh": partial(rnn, "tanh")}
+    run: dict[str, Callable[..., Any]] = {
+        "lstm": lstm,
+        "gru": gru,
+        "rnn_tanh": partial(rnn, "tanh"),
+    }
     for layer, arrays in enumerate(weights):
         at = {name: s[layer] for name, s in zip(("h0", "c0"), states, strict=False)}
         input = run[cell](input, *arrays, **at)[0]
