@@ -16,9 +16,10 @@ from _arrays import (
     case_id,
     finite_cases,
 )
-from forwardpass import _core, nn, threads
+from forwardpass import _core, nn, summary, threads
 from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
+from forwardpass.view.words import describe
 
 NAMES = ("rnn_tanh", "rnn_relu", "gru", "lstm")
 KINDS = {
@@ -265,6 +266,14 @@ def test_repr_and_keys():
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
     ]
     assert list(nn.GRUCell(3, 8, bias=False).state_dict()) == ["weight_ih", "weight_hh"]
+
+
+def test_in_words_and_in_the_summary():
+    layer = nn.LSTM(6, 4, 2)
+    found = summary(layer, np.zeros((3, 2, 6), np.float32))
+    assert found.total_mult_adds == 6 * (16 * (6 + 4) + 16 * (4 + 4))
+    assert describe(layer) == "4 values that it carries from step to step, in 2 layers"
+    assert summary(nn.GRUCell(6, 4), (2, 6)).total_mult_adds == 2 * 12 * (6 + 4)
 
 
 def test_dropout_is_accepted():

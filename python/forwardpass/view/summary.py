@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 # output takes prod(weight.shape[1:]) multiply-adds. By name, so that no layer must be imported.
 _PRODUCTS = ("Linear", "Conv1d", "Conv2d")  # each output meets a row of the weight
 _SCATTERS = ("ConvTranspose1d", "ConvTranspose2d")  # each input does
+_STEPS = ("RNNBase", "RNNCellBase")  # each row of the input meets every row of all weights
 _NOTE = (
-    "Multiply-adds: the products of Linear and convolutions; biases, other layers and\n"
+    "Multiply-adds: products of Linear, convolutions and recurrent layers; biases, other layers and\n"
     "what happens outside layers count 0. Activations: all that the pass allocates when it goes\n"
     "layer by layer; pairs that Sequential fuses allocate less."
 )
@@ -166,6 +167,9 @@ def _mult_adds(
         return outputs[0].size * math.prod(weight.shape[1:])
     if weight is not None and inputs and _is_a(module, _SCATTERS):
         return inputs[0].size * math.prod(weight.shape[1:])
+    if inputs and inputs[0].size and _is_a(module, _STEPS):
+        weights = [p.size for n, p in module._parameters.items() if p is not None and "weight" in n]
+        return inputs[0].size // inputs[0].shape[-1] * sum(weights)
     return 0
 
 

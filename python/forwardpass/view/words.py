@@ -58,6 +58,12 @@ def _leaky_relu(layer: Any) -> str:
     return f"keeps what is positive, multiplies the rest by {layer.negative_slope:g}"
 
 
+def _recurrent(layer: Any) -> str:
+    state = f"{layer.hidden_size} values that it carries from step to step"
+    layers = getattr(layer, "num_layers", 1)
+    return state + (f", in {layers} layers" if layers > 1 else "")
+
+
 _WORDS: dict[str, str | Callable[[Any], str]] = {
     "Conv1d": _convolution,
     "Conv2d": _convolution,
@@ -66,11 +72,14 @@ _WORDS: dict[str, str | Callable[[Any], str]] = {
     "Dropout": "passes its input on (it acts in training only)",
     "Embedding": _embedding,
     "Flatten": "lays the values side by side",
+    "GRU": _recurrent,
     "GELU": "keeps large values, damps those around and below 0",
     "Identity": "passes its input on",
+    "LSTM": _recurrent,
     "LayerNorm": _layer_norm,
     "LeakyReLU": _leaky_relu,
     "Linear": _linear,
+    "RNN": _recurrent,
     "RMSNorm": _rms_norm,
     "ReLU": "keeps what is positive, makes the rest 0",
     "SiLU": "keeps large values, damps those around and below 0",
