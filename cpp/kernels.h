@@ -158,13 +158,31 @@ struct Conv2dPlan {
   int64_t plane_step = 0, channel_step = 0;
   int64_t staging = 0;    // floats of results that wait to be interleaved
   bool eights = false;    // planes in eights of neighbouring columns, nowhere outside the input
-  int64_t depthwise = 0;  // K where in = 1 and a kernel is K x K: one output channel at a time
-  bool in_place = false;  // one tap, step 1, one row: the input is its own plane
+  int64_t depthwise = 0;  // K where in = out = 1 and K x K taps have a kernel of their own; then
+  int64_t top = 0, left = 0;  // the input position of the first tap of output (0, 0)
+  bool in_place = false;      // one tap, step 1, one row: the input is its own plane
 };
 
 // Channels [o0, o1) of one group at grid rows [u0, u1) and columns [v0, v1) of one batch item.
 struct Conv2dTile {
   int64_t b, g, o0, o1, u0, u1, v0, v1;
+};
+
+// A convolution with output channels in the lanes (kernels/conv_lanes.h). Positions are those of the
+// output plane, counted through.
+struct LanesPlan {
+  int64_t step_h = 1, step_w = 1, row_taps = 1, col_taps = 1;
+  const int64_t *row_at = nullptr, *col_at = nullptr;  // per tap of an axis: position at u, v = 0
+  const int64_t* offset = nullptr;                     // per tap: row_at * width + col_at
+  int64_t chunk = 1;                                   // input channels whose weights stay in L2
+  int64_t block = 1, blocks = 1;                       // positions that meet them
+  bool padded = false;  // some tap of some position lies outside the input
+  bool finite = true;   // all weights
+};
+
+// Blocks [block0, block1) and channels [o0, o1), o0 a multiple of `panel`, of one group of one item.
+struct LanesTask {
+  int64_t b, g, o0, o1, block0, block1;
 };
 
 constexpr int64_t kConvOverread = 16 * 8;  // floats that vectors may touch past the planes
@@ -176,6 +194,12 @@ struct Conv2dKernels {
   // plan.staging floats, at least 16 * mr * phases_w, where there are several phases.
   void (*run)(const Conv2dArgs& args, const Conv2dPlan& plan, const Conv2dTile& tile,
               float* scratch, float* staging);
+  int64_t panel, sums;  // channels in lanes at once; floats between the sums of two positions
+  // `packed`: per group, panel of at most `panel` channels, rounded up to 16 with zeros:
+  // [in][taps][channels of the panel]. `scratch`: the taps and the positions of the largest block,
+  // each rounded up to 16, the latter times `sums`.
+  void (*run_lanes)(const Conv2dArgs& args, const LanesPlan& plan, const LanesTask& task,
+                    float* scratch);
 };
 
 struct ConvKernels {

@@ -190,10 +190,15 @@ class PackedConv {
   const char* isa() const { return kernels_->isa; }
 
  private:
-  int64_t weight_size() const;
+  int64_t weight_size() const;  // of one group, as packed_size()
+  int64_t packed_size() const;
+  template <class Fn>
+  void for_each_weight(const Fn& fn) const;
+
   const Kernels* kernels_;
   ConvShape shape_;
   std::unique_ptr<ConvLayout> layout_;
+  bool lanes_, finite_ = true;  // output channels in the lanes; weights without infinities and NaN
   FloatBuffer weight_, bias_;
 };
 

@@ -73,8 +73,10 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
         ("avx512", "linear", "linear_tile<6, 4, 1, false, false>", 24),
         ("avx512", "linear", "linear_tile<6, 2, 2, false, true>", 24),
         ("avx512", "conv.", "conv_tile<8, 3>", 24),
+        ("avx512", "conv.", "lanes_tile<4, false>", 24),
         ("avx2", "linear", "linear_tile<6, 1, 1, false, false>", 12),
         ("avx2", "conv.", "conv_tile<6, 1>", 12),
+        ("avx2", "conv.", "lanes_tile<1, false>", 12),
     ],
 )
 def test_micro_kernel_loops_stay_in_registers(isa: str, op: str, tile: str, fmas: int) -> None:
@@ -97,13 +99,14 @@ def test_micro_kernel_loops_stay_in_registers(isa: str, op: str, tile: str, fmas
 
 @pytest.mark.parametrize("isa", [isa for isa in ("avx512", "avx2") if isa in ISAS])
 def test_depthwise_blocks_stay_in_registers(isa: str) -> None:
-    """Straight code, taps unrolled. AVX2 is a few registers short for 5 x 5 taps and step 2."""
+    """Straight code, taps unrolled. AVX2 is a few registers short for 7 x 7 taps and step 2."""
     (path,) = (p for p in objects(f"kernels_{isa}") if p.name.startswith("conv."))
-    blocks = [f for f in disassembly(path) if "depthwise_block<" in f.name]
-    assert len(blocks) == 5
+    blocks = [f for f in disassembly(path) if re.search("depthwise_block<.*, false>", f.name)]
+    assert len(blocks) == 12  # 3, 5, 7 taps; step 1, 2; several rows or one
     for function in blocks:
         texts = [text for _, text in function.instructions]
         fmas = sum("vfmadd" in text for text in texts)
         spills = sum(bool(re.search(r"\(%r[sb]p.*mm|mm\d.*\(%r[sb]p", text)) for text in texts)
-        assert fmas >= 36
-        assert spills <= (fmas // 10 if "<5, 2" in function.name else 0), function.name
+        assert fmas >= 9
+        if isa == "avx512" or "<7, 2" not in function.name:
+            assert spills == 0, function.name

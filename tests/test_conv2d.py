@@ -96,6 +96,54 @@ def test_pieces_equal_the_whole(isa, rows, cols):
             assert_same_bytes(one[..., 0, 0], np.ascontiguousarray(y[..., r, c]))
 
 
+MANY_CHANNELS = [  # channels, kernel, size, more: sums long enough for channels in lanes
+    ((64, 80), (3, 3), (7, 7), {"padding": 1}),
+    ((70, 16), (2, 5), (9, 8), {"stride": (2, 3), "padding": (1, 2)}),
+    ((30, 48), (3, 3), (12, 13), {"padding": 4, "dilation": (4, 3)}),
+    ((3, 32), (16, 16), (48, 80), {"stride": 16}),
+    ((600, 64), (1, 1), (7, 7), {}),
+    ((1100, 17 * 16), (1, 1), (1, 3), {}),
+    ((1200, 32), (3, 3), (21, 21), {"padding": 1, "stride": 2}),  # weights in pieces
+    ((128, 96), (5, 5), (11, 10), {"padding": 2, "groups": 2}),
+    ((40, 16), (7, 7), (3, 2), {"padding": 3}),  # a window larger than the input
+]
+
+
+@pytest.mark.parametrize(("channels", "kernel", "size", "more"), MANY_CHANNELS)
+def test_many_channels_equal_few(isa, channels, kernel, size, more):
+    """Many output channels run in the lanes, a few do not: another kernel, the same bytes."""
+    inputs, outputs = channels
+    groups = more.get("groups", 1)
+    x = make("many/x", (2, inputs, *size))
+    w, b = make("many/w", (outputs, inputs // groups, *kernel)), make("many/b", (outputs,))
+    y = conv2d(x, w, b, **more)
+    width = outputs // groups
+    more = {**more, "groups": 1}
+    for o in range(0, outputs, 8):
+        part = x[:, o // width * (inputs // groups) :][:, : inputs // groups]
+        assert_same_bytes(y[:, o : o + 8], conv2d(part, w[o : o + 8], b[o : o + 8], **more))
+
+
+@pytest.mark.parametrize("outputs", [8, 32])
+def test_zeros_of_underflow_meet_the_padding(isa, outputs):
+    """-1e-60 rounds to -0, which a product of the padding, +0, makes +0; the last tap decides."""
+    x, w = np.full((1, 32, 9, 9), -1e-30, np.float32), np.full((outputs, 32, 3, 3), 1e-30)
+    want = np.full((1, outputs, 9, 9), -0.0, np.float32)
+    want[:, :, -1] = want[:, :, :, -1] = 0.0
+    assert_same_bytes(conv2d(x, w.astype(np.float32), None, padding=1), want)
+
+
+@pytest.mark.parametrize("outputs", [8, 32])
+def test_padding_meets_infinite_weights_of_many_channels(isa, outputs):
+    x, w = np.ones((1, 32, 9, 9), np.float32), np.ones((outputs, 32, 3, 3), np.float32)
+    w[3, 5, 0, 0] = np.inf
+    y = conv2d(x, w, None, padding=1)
+    assert np.isnan(y[0, 3, 0]).all()
+    assert np.isnan(y[0, 3, :, 0]).all()
+    assert np.isposinf(y[0, 3, 1:, 1:]).all()
+    assert np.isfinite(np.delete(y, 3, axis=1)).all()
+
+
 def test_padding_meets_infinite_weights(isa):
     x = np.ones((1, 1, 4, 5), np.float32)
     w = np.ones((1, 1, 2, 2), np.float32)

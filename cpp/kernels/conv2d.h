@@ -186,16 +186,17 @@ FP_INLINE void load_tail(const Conv2dArgs& g, const Conv2dTile& tile, float* scr
   for (int64_t c = 0; c < g.in; ++c) store(scratch + 16 * c, load_n(x + c * g.width, rest));
 }
 
-// Whether the tile is a depthwise one of its own kernel; then done.
-FP_INLINE bool run_depthwise(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile,
-                             const ConvBlock& block, const float* scratch) {
-  const int64_t rows = tile.u1 - tile.u0;
-  if (plan.depthwise == 0 || block.mr != 1 || rows < kDepthwiseRows) return false;
-  const DepthwiseFn run = depthwise_for(plan.depthwise, plan.step_h);
-  if (!run) return false;
-  run({scratch, plan.pitch, plan.phases[0].tap_offset, block.w, block.bias,
-       g.y + block.y + tile.u0 * g.out_width + tile.v0, g.out_width, rows, tile.v1 - tile.v0});
-  return true;
+// One channel of a depthwise convolution.
+FP_INLINE void run_depthwise_tile(const Conv2dArgs& g, const Conv2dPlan& plan,
+                                  const Conv2dTile& tile, float* scratch) {
+  for (int64_t i = 0; i < g.width; i += 16) store(scratch + i, zero());
+  const int64_t plane = tile.b * g.groups + tile.g, y = plane * g.out_height * g.out_width;
+  const float* bias = g.epilogue.bias ? g.epilogue.bias + tile.g : nullptr;
+  run_depthwise({g.x + plane * g.height * g.width, scratch, g.height, g.width, plan.top, plan.left,
+                 g.packed + tile.g * g.taps, bias, g.y + y, g.out_width},
+                plan.depthwise, plan.step_h, tile.u0, tile.u1);
+  finish_rows(g.epilogue, g.y, y + tile.u0 * g.out_width, tile.u1 - tile.u0, g.out_width,
+              g.out_width);
 }
 
 // Activation and residual on the rows that the tile has written.
@@ -212,6 +213,7 @@ FP_INLINE void finish_tile(const Conv2dArgs& g, const Conv2dPlan& plan, const Co
 
 void conv2d_run(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& tile, float* scratch,
                 float* staging) {
+  if (plan.depthwise) return run_depthwise_tile(g, plan, tile, scratch);
   plan.in_place ? load_tail(g, tile, scratch) : load_planes(g, plan, tile, scratch);
   const int64_t reduction = g.in * g.taps, blocks = block_count(g.out);
   for (int64_t i = 0; i < blocks; ++i) {
@@ -223,8 +225,7 @@ void conv2d_run(const Conv2dArgs& g, const Conv2dPlan& plan, const Conv2dTile& t
     block.w = g.packed + channel * reduction;
     block.bias = g.epilogue.bias ? g.epilogue.bias + channel : nullptr;
     block.y = (tile.b * g.groups * g.out + channel) * g.out_height * g.out_width;
-    if (run_depthwise(g, plan, tile, block, scratch)) {
-    } else if (plan.in_place) {
+    if (plan.in_place) {
       run_in_place(g, plan, tile, block, scratch);
     } else if (plan.staging == 0) {
       run_direct(g, plan, tile, block, scratch);

@@ -1,25 +1,18 @@
-// conv2d, conv_transpose1d, conv_transpose2d: packing, the choice of a plan, the split into tiles.
+// Convolutions with positions in the lanes: the choice of a plan, the split into tiles.
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 
 #include "../dispatch.h"
-#include "../fpenv.h"
 #include "../parallel.h"
 #include "conv_plan.h"
-#include "fusion.h"
 
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;    // multiply-adds worth a thread
 constexpr int64_t kSlice = 160 << 10;  // floats of input a tile copies: most of L2
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kStaging = 16 << 10;
 constexpr int64_t kMinColumns = 96;
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 enum class Way { rows, across, apart };
 
@@ -73,12 +66,14 @@ int64_t cost(const Conv2dArgs& args, const ConvLayout& layout, const Split& s) {
   }
 }
 
-// K of a depthwise convolution with K x K taps, else 0. Its kernel reuses what it loads for several
-// rows, so copying is what costs: one shared copy.
+// K of a depthwise convolution that has a kernel of its own, else 0.
 int64_t depthwise(const Conv2dArgs& args, const ConvLayout& layout) {
-  const bool one = args.in == 1 && args.out == 1 && layout.rows.count() * layout.cols.count() == 1;
-  const auto rows = layout.rows.phases[0].size(), cols = layout.cols.phases[0].size();
-  return one && rows == cols && layout.row_copies.dense ? static_cast<int64_t>(rows) : 0;
+  const ConvAxis &rows = layout.rows, &cols = layout.cols;
+  if (args.in != 1 || args.out != 1 || rows.count() * cols.count() != 1) return 0;
+  const auto k = static_cast<int64_t>(rows.phases[0].size());
+  const bool square = args.taps == k * k && rows.step == cols.step && rows.step <= 2;
+  const bool dense = layout.row_copies.dense && layout.shared.dense;
+  return square && dense && (k == 3 || k == 5 || k == 7) ? k : 0;
 }
 
 Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int threads) {
@@ -95,10 +90,11 @@ Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int th
   }
   s.tile_cols = s.cols;
   s.tile_rows = s.rows;
+  const bool copied = depthwise(args, layout) == 0;
   // Whole rows where two fit, else pieces of rows.
-  while (s.tile_rows > 2 && slice(args, layout, s) > kSlice)
+  while (copied && s.tile_rows > 2 && slice(args, layout, s) > kSlice)
     s.tile_rows = divide_up(s.tile_rows, 2);
-  if (slice(args, layout, s) > kSlice && s.cols > kMinColumns) {
+  if (copied && slice(args, layout, s) > kSlice && s.cols > kMinColumns) {
     s.way = Way::rows;
     const int64_t per_column = slice(args, layout, s) / (s.tile_cols + layout.shared.reach) + 1;
     const int64_t most = std::max(kSlice / per_column - layout.shared.reach, kMinColumns);
@@ -111,7 +107,8 @@ Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int th
   while (items * s.down() * s.across() < wanted && s.tile_rows > 4) {
     s.tile_rows = divide_up(s.tile_rows, 2);
   }
-  while (items * s.down() * s.across() < wanted && s.tile_cols >= 2 * 48 && s.way == Way::rows) {
+  while (items * s.down() * s.across() < wanted && s.tile_cols >= 2 * 48 && s.way == Way::rows &&
+         copied) {
     s.tile_cols = round_up(divide_up(s.tile_cols, 2), 48);
   }
   s.pieces = std::min(blocks, divide_up(wanted, items * s.down() * s.across()));
@@ -152,7 +149,11 @@ struct Planned {
     if (plan.channel_step % 32 == 0) plan.channel_step += 16;
     plan.staging = direct ? 0 : std::max(kStaging, 16 * mr * plan.phases_w);
     plan.eights = eights(args, s);
-    plan.depthwise = s.way == Way::rows ? depthwise(args, layout) : 0;
+    plan.depthwise = depthwise(args, layout);
+    if (plan.depthwise) {
+      plan.top = layout.rows.phases[0][0].at;
+      plan.left = layout.cols.phases[0][0].at;
+    }
     plan.in_place = in_place(args, layout, s);
     add_phases(args.taps, rows, cols);
   }
@@ -223,7 +224,9 @@ Conv2dTile tile_at(const Conv2dArgs& args, const Split& s, int64_t mr, int64_t i
   return tile;
 }
 
-void run_conv2d(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKernels& kernels) {
+}  // namespace
+
+void run_on_planes(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKernels& kernels) {
   const int64_t positions = args.out_height * args.out_width;
   const double work = static_cast<double>(args.batch * args.groups * args.out * positions) *
                       static_cast<double>(args.in * args.taps) /
@@ -232,7 +235,8 @@ void run_conv2d(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKe
   const Split s = split(args, layout, kernels.mr, threads);
   const Planned planned(args, layout, s, kernels.mr);
   const Conv2dPlan& plan = planned.plan;
-  const int64_t copied = args.in * (plan.in_place ? 16 : plan.channel_step) + kConvOverread;
+  const int64_t each = plan.in_place ? 16 : plan.depthwise ? args.width : plan.channel_step;
+  const int64_t copied = args.in * each + kConvOverread;
   const int64_t tiles = args.batch * args.groups * s.down() * s.across() * s.pieces;
   std::atomic<bool> out_of_memory{false};
   parallel_for(tiles, threads, [&](int64_t index) {
@@ -245,65 +249,6 @@ void run_conv2d(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKe
     }
   });
   if (out_of_memory) throw std::bad_alloc();
-}
-
-}  // namespace
-
-PackedConv::PackedConv(const float* weight, const float* bias, const ConvShape& shape)
-    : kernels_(&kernels()),
-      shape_(shape),
-      layout_(std::make_unique<ConvLayout>(shape)),
-      weight_(weight_size() + 1),
-      bias_(bias ? (shape.out ? shape.out : 1) : 0) {
-  if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
-  const int64_t size = weight_size() / shape.groups;
-  float* packed = weight_.data();
-  for (int64_t g = 0; g < shape.groups; ++g, weight += size, packed += size) {
-    for_each_packed(shape, *layout_, kernels_->conv2d->mr,
-                    [&](int64_t from, int64_t to) { packed[to] = weight[from]; });
-  }
-}
-
-PackedConv::~PackedConv() = default;
-
-int64_t PackedConv::weight_size() const {
-  return shape_.out * (shape_.in / shape_.groups) * shape_.rows.taps * shape_.cols.taps;
-}
-
-void PackedConv::unpack(float* weight) const {
-  const int64_t size = weight_size() / shape_.groups;
-  const float* packed = weight_.data();
-  for (int64_t g = 0; g < shape_.groups; ++g, weight += size, packed += size) {
-    for_each_packed(shape_, *layout_, kernels_->conv2d->mr,
-                    [&](int64_t to, int64_t from) { weight[to] = packed[from]; });
-  }
-}
-
-void PackedConv::run(const float* x, int64_t batch, const ConvSize& input, const ConvSize& output,
-                     float* y, const Fusion& fusion) const {
-  const FloatEnvironment environment;
-  Conv2dArgs args;
-  args.x = x;
-  args.packed = weight_.data();
-  args.y = y;
-  args.batch = batch;
-  args.groups = shape_.groups;
-  args.in = shape_.in / shape_.groups;
-  args.out = shape_.out / shape_.groups;
-  args.height = input.height;
-  args.width = input.width;
-  args.out_height = output.height;
-  args.out_width = output.width;
-  args.taps = shape_.rows.taps * shape_.cols.taps;
-  args.epilogue = epilogue(*kernels_, bias(), fusion);
-  if (batch == 0 || args.out == 0 || output.height <= 0 || output.width <= 0) return;
-  // A kernel of one tap at the input's own positions knows no rows: one long one.
-  if (shape_.pointwise()) {
-    args.width *= args.height;
-    args.out_width *= args.out_height;
-    args.height = args.out_height = 1;
-  }
-  run_conv2d(args, *layout_, *kernels_->conv2d);
 }
 
 }  // namespace forwardpass

@@ -5,9 +5,15 @@
 
 #include <vector>
 
+#include "../kernels.h"
 #include "../ops.h"
 
 namespace forwardpass {
+
+constexpr int64_t kGrain = 1 << 17;  // multiply-adds worth a thread
+
+inline int64_t divide_up(int64_t n, int64_t by) { return (n + by - 1) / by; }
+inline int64_t round_up(int64_t n, int64_t to) { return divide_up(n, to) * to; }
 
 // One dimension. Output `phases * u + q` reads, for each of its taps, input `step * u + at`.
 // A convolution has one phase and its stride as the step; a transposed one step 1 and its stride as
@@ -73,5 +79,8 @@ void for_each_packed(const ConvShape& shape, const ConvLayout& layout, int64_t m
     }
   }
 }
+
+// With positions in the lanes, from the pack of for_each_packed.
+void run_on_planes(const Conv2dArgs& args, const ConvLayout& layout, const Conv2dKernels& kernels);
 
 }  // namespace forwardpass

@@ -45,6 +45,13 @@ FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
   return {_mm256_blendv_ps(rest.lo, a.lo, _mm256_castsi256_ps(first8(n))),
           _mm256_blendv_ps(rest.hi, a.hi, _mm256_castsi256_ps(first8(n - 8)))};
 }
+FP_INLINE __m256i range8(int64_t from, int64_t to) {
+  return _mm256_andnot_si256(first8(from), first8(to));
+}
+FP_INLINE f32x16 load_range(const float* p, int64_t from, int64_t to) {
+  return {_mm256_maskload_ps(p, range8(from, to)),
+          _mm256_maskload_ps(p + 8, range8(from - 8, to - 8))};
+}
 FP_INLINE f32x16 keep_n(f32x16 a, int64_t n) {
   return {_mm256_and_ps(a.lo, _mm256_castsi256_ps(first8(n))),
           _mm256_and_ps(a.hi, _mm256_castsi256_ps(first8(n - 8)))};
@@ -208,6 +215,17 @@ FP_INLINE __m256 evens8(__m256 a, __m256 b) {
   return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
 }
 FP_INLINE f32x16 evens(f32x16 a, f32x16 b) { return {evens8(a.lo, a.hi), evens8(b.lo, b.hi)}; }
+FP_INLINE __m256 slide8(__m256 a, __m256 b) {  // the last of a, then lanes 0-6 of b
+  const __m256i before = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+  return _mm256_blend_ps(_mm256_permutevar8x32_ps(b, before), _mm256_permutevar8x32_ps(a, before),
+                         1);
+}
+FP_INLINE f32x16 slide(f32x16 a, f32x16 b) { return {slide8(a.hi, b.lo), slide8(b.lo, b.hi)}; }
+FP_INLINE __m256 odds8(__m256 a, __m256 b) {
+  const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+}
+FP_INLINE f32x16 odds(f32x16 a, f32x16 b) { return {odds8(a.lo, a.hi), odds8(b.lo, b.hi)}; }
 
 FP_INLINE float reduce_add(f32x16 a) {
   const __m256 half = _mm256_add_ps(a.lo, a.hi);

@@ -35,6 +35,9 @@ FP_INLINE f32x16 load_n(const float* p, int64_t n) { return {_mm512_maskz_loadu_
 FP_INLINE f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
   return {_mm512_mask_loadu_ps(rest.v, first(n), p)};
 }
+FP_INLINE f32x16 load_range(const float* p, int64_t from, int64_t to) {
+  return {_mm512_maskz_loadu_ps(static_cast<mask16>(first(to) & ~first(from)), p)};
+}
 FP_INLINE f32x16 keep_n(f32x16 a, int64_t n) { return {_mm512_maskz_mov_ps(first(n), a.v)}; }
 FP_INLINE void store_n(float* p, f32x16 a, int64_t n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
 
@@ -139,6 +142,13 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
 
 FP_INLINE f32x16 evens(f32x16 a, f32x16 b) {
   const __m512i from = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  return {_mm512_permutex2var_ps(a.v, from, b.v)};
+}
+FP_INLINE f32x16 slide(f32x16 a, f32x16 b) {
+  return {_mm512_castsi512_ps(_mm512_alignr_epi32(as_int(b), as_int(a), 15))};
+}
+FP_INLINE f32x16 odds(f32x16 a, f32x16 b) {
+  const __m512i from = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   return {_mm512_permutex2var_ps(a.v, from, b.v)};
 }
 

@@ -10,6 +10,8 @@
 #define FP_NOINLINE __attribute__((noinline))
 #define FP_INLINE_LAMBDA __attribute__((always_inline))
 #define FP_RESTRICT __restrict__
+// The compiler must not know any more where pointer p comes from: what it points to is read again.
+#define FP_FORGET(p) __asm__("" : "+r"(p))
 #define FP_PREFETCH_L1(p) __builtin_prefetch(p, 0, 3)
 #define FP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
 #define FP_PRAGMA(text) _Pragma(#text)
@@ -23,6 +25,7 @@
 #define FP_NOINLINE __declspec(noinline)
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT __restrict
+#define FP_FORGET(p) ((void)(p))
 #define FP_PREFETCH_L1(p) ((void)(p))
 #define FP_PREFETCH_L2(p) ((void)(p))
 #define FP_UNROLL
@@ -31,6 +34,7 @@
 #define FP_NOINLINE
 #define FP_INLINE_LAMBDA
 #define FP_RESTRICT
+#define FP_FORGET(p) ((void)(p))
 #define FP_PREFETCH_L1(p) ((void)(p))
 #define FP_PREFETCH_L2(p) ((void)(p))
 #define FP_UNROLL

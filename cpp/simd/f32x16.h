@@ -10,6 +10,7 @@
 //   load(p) store(p,v)   16 floats, any alignment
 //   load_n(p,n)          lanes 0..n-1 from memory, the rest +0; touches no byte past p+n
 //   load_or(p,n,v)       lanes 0..n-1 from memory, the rest of v
+//   load_range(p,m,n)    lanes m..n-1 from memory, the rest +0; touches nothing else; 0 <= m, n <= 16
 //   store_n(p,v,n)       lanes 0..n-1; 0 <= n <= 16
 //   keep_n(v,n)          lanes 0..n-1 of v, the rest +0
 //   add sub mul div      one correctly rounded operation a lane
@@ -30,8 +31,9 @@
 //   int_to_float(v)      bits as int32 -> float
 //   reduce_add(v)        ((lane i + lane i+8) -> +4 -> +2 -> +1), always this tree
 //   reduce_max(v)        the same tree with max
-//   evens(a,b)           lanes 0, 2, .. 14 of a, then of b
+//   evens(a,b) odds(a,b) lanes 0, 2, .. 14 of a, then of b; lanes 1, 3, .. 15
 //   zip_lo zip_hi (a,b)  a0 b0 a1 b1 ... a7 b7; a8 b8 ... a15 b15
+//   slide(a,b)           lane 15 of a, then lanes 0..14 of b
 //   load_transposed(p,ld,v)   v[8]: lane j of v[i] = p[j * ld + i], so 16 rows of 8 floats
 //   in_register(v)       v, which the compiler must hold in a register (where that pays)
 //   kNativeLanes         floats in one of the machine's registers

@@ -59,6 +59,11 @@ FP_INLINE void store4(float* p, float32x4_t v, int64_t n) {
 FP_INLINE f32x16 load_n(const float* p, int64_t n) {
   return {load4(p, n), load4(p + 4, n - 4), load4(p + 8, n - 8), load4(p + 12, n - 12)};
 }
+FP_INLINE f32x16 load_range(const float* p, int64_t from, int64_t to) {
+  float lanes[16] = {};
+  for (int64_t i = from; i < to; ++i) lanes[i] = p[i];
+  return load(lanes);
+}
 FP_INLINE void store_n(float* p, f32x16 v, int64_t n) {
   store4(p, v.a, n);
   store4(p + 4, v.b, n - 4);
@@ -219,6 +224,13 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
 // The tree of the contract: lane i + lane i + 8, then + 4, + 2, + 1; never faddp or faddv.
 FP_INLINE f32x16 evens(f32x16 v, f32x16 w) {
   return {vuzp1q_f32(v.a, v.b), vuzp1q_f32(v.c, v.d), vuzp1q_f32(w.a, w.b), vuzp1q_f32(w.c, w.d)};
+}
+FP_INLINE f32x16 slide(f32x16 v, f32x16 w) {
+  return {vextq_f32(v.d, w.a, 3), vextq_f32(w.a, w.b, 3), vextq_f32(w.b, w.c, 3),
+          vextq_f32(w.c, w.d, 3)};
+}
+FP_INLINE f32x16 odds(f32x16 v, f32x16 w) {
+  return {vuzp2q_f32(v.a, v.b), vuzp2q_f32(v.c, v.d), vuzp2q_f32(w.a, w.b), vuzp2q_f32(w.c, w.d)};
 }
 
 FP_INLINE float reduce_add(f32x16 v) {

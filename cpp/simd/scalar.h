@@ -90,6 +90,9 @@ FP_LANE_OP f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.
 FP_LANE_OP f32x16 load_or(const float* p, int64_t n, f32x16 rest) {
   FP_LANES(i < n ? p[i] : rest.v[i]);
 }
+FP_LANE_OP f32x16 load_range(const float* p, int64_t from, int64_t to) {
+  FP_LANES(i >= from && i < to ? p[i] : 0.0f);
+}
 FP_LANE_OP f32x16 keep_n(f32x16 a, int64_t n) { FP_LANES(i < n ? a.v[i] : 0.0f); }
 FP_LANE_OP void store_n(float* p, f32x16 a, int64_t n) {
   for (int i = 0; i < n; ++i) p[i] = a.v[i];
@@ -175,6 +178,20 @@ FP_LANE_OP f32x16 evens(f32x16 a, f32x16 b) {
   for (int i = 0; i < 8; ++i) {
     r.v[i] = a.v[2 * i];
     r.v[i + 8] = b.v[2 * i];
+  }
+  return r;
+}
+FP_LANE_OP f32x16 slide(f32x16 a, f32x16 b) {
+  f32x16 r;
+  r.v[0] = a.v[kLanes - 1];
+  for (int i = 1; i < kLanes; ++i) r.v[i] = b.v[i - 1];
+  return r;
+}
+FP_LANE_OP f32x16 odds(f32x16 a, f32x16 b) {
+  f32x16 r;
+  for (int i = 0; i < 8; ++i) {
+    r.v[i] = a.v[2 * i + 1];
+    r.v[i + 8] = b.v[2 * i + 1];
   }
   return r;
 }
