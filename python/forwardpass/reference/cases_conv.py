@@ -177,6 +177,22 @@ def _mixed(name: str, kind: str) -> Iterator[Arguments]:
             yield _call(new, 2, channels, size, kernel, kind, groups=groups, **more)
 
 
+def _many(name: str, kind: str) -> Iterator[Arguments]:
+    """Channels enough for another kernel: small planes, steps, windows wider than the input."""
+    new = Namer(name)
+    for channels, size, kernel, more in (
+        ((64, 32), (7, 7), (3, 3), {"padding": 1}),
+        ((30, 80), (12, 13), (3, 3), {"padding": 4, "dilation": (4, 3)}),
+        ((70, 16), (9, 8), (2, 5), {"stride": (2, 3), "padding": (1, 2)}),
+        ((40, 16), (3, 2), (7, 7), {"padding": 3}),
+        ((3, 48), (32, 48), (16, 16), {"stride": 16}),
+        ((520, 64), (5, 5), (1, 1), {}),
+        ((1100, 32), (15, 15), (3, 3), {"padding": 1, "stride": 3}),
+        ((96, 64), (11, 10), (5, 5), {"padding": 2, "groups": 2}),
+    ):
+        yield _call(new, 1, channels, size, kernel, kind, **more)
+
+
 def conv2d() -> list[Case]:
     named: list[tuple[str, Calls]] = []
     for kernel in ((1, 1), (3, 3), (2, 5)):
@@ -189,6 +205,8 @@ def conv2d() -> list[Case]:
         named.append((label, partial(_fused, activation=activation)))
     for kind in ("unit", "wide", "subnormal", "sprinkled"):
         named.append((f"conv2d/mixed/{kind}", partial(_mixed, kind=kind)))
+    for kind in ("unit", "subnormal", "sprinkled"):
+        named.append((f"conv2d/many/{kind}", partial(_many, kind=kind)))
     return [Case(name, partial(calls, name), "sprinkled" not in name) for name, calls in named]
 
 
