@@ -197,6 +197,10 @@ class PackedConv {
   FloatBuffer weight_, bias_;
 };
 
+// softmax(q k^T scale + mask) v for each head, see AttentionArgs. Memory does not grow with the
+// scores.
+void attention(const AttentionArgs& args);
+
 // Rows of n floats; y may be x. `weight`, `bias` may be null.
 void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t n, float* y);
 // sum = x + residual, y = rms_norm(sum).

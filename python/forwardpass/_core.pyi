@@ -20,6 +20,7 @@ __all__: list[str] = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "add_rms_norm",
+    "attention",
     "available_isas",
     "avg_pool1d",
     "avg_pool2d",
@@ -254,6 +255,16 @@ def add_rms_norm(
     out: typing.Any = None,
     out_sum: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
+def attention(
+    query: typing.Any,
+    key: typing.Any,
+    value: typing.Any,
+    mask: typing.Any = None,
+    causal: bool = False,
+    offset: typing.Any = 0,
+    scale: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def available_isas() -> tuple[str, ...]:
     """
     Instruction sets that run here, best first.

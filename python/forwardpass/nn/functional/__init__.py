@@ -20,6 +20,7 @@ from ._activations import (
     softmax,
     tanh,
 )
+from ._attention import scaled_dot_product_attention
 from ._channels import (
     batch_norm,
     group_norm,
@@ -96,6 +97,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "softmax",
