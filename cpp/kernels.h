@@ -198,7 +198,7 @@ struct AttentionArgs {
   int64_t mask_step[4] = {};
   bool causal = false;  // query i sees keys 0 to offset + i
   int64_t offset = 0;
-  float scale = 1.0f;
+  double scale = 1.0;
 
   int64_t group() const { return heads / kv_heads; }
   // Keys [0, limit) that a causal query may see.

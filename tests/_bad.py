@@ -44,6 +44,9 @@ def good(name):
     if name == "embedding_bag":
         bags = {"indices": np.array([1, 0]), "offsets": np.array([0, 2])}
         return {**bags, "weight": x, "mode": "sum", "per_sample_weights": x[0, :2]}
+    if name == "attention":
+        shapes = {"query": (2, 4, 3, 6), "key": (2, 2, 5, 6), "value": (2, 2, 5, 7)}
+        return {key: make(f"bad/{key}", shape) for key, shape in shapes.items()}
     if name == "renorm":
         return {"input": x, "max_norm": 0.5}
     if name == "outer_product":

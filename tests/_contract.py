@@ -222,3 +222,55 @@ def recurrent(
             h = np.where(p + g < 0, F(0), p + g)
         y[t] = h
     return [y, h, c] if op == "lstm" else [y, h]
+
+
+LOG2E = F(1.44269502)
+EXP2 = [F(c) for c in (0.693147004, 0.240222245, 0.0555065088, 0.00967260543, 0.00133026706)]
+
+
+def exp2(x: np.ndarray) -> np.ndarray:
+    """2^x for x <= 0: whole part n to nearest, degree 5 in the rest, n put back in one rounding."""
+    y = np.where(F(-150) > x, F(-150), x)
+    n = (y + F(12582912)) - F(12582912)
+    r = y - n
+    q = np.broadcast_to(EXP2[4], r.shape)
+    for c in EXP2[3::-1]:
+        q = fma(q, r, np.broadcast_to(c, r.shape))
+    p = fma(q, r, np.broadcast_to(F(1), r.shape))
+    return np.ldexp(p.astype(np.float64), np.nan_to_num(n).astype(int)).astype(F)
+
+
+def _chain(a: np.ndarray, b: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """start + a[..., i] b[..., i] by fma, i rising."""
+    for i in range(a.shape[-1]):
+        start = fma(*np.broadcast_arrays(a[..., i], b[..., i], start))
+    return start
+
+
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    mask: np.ndarray | None,
+    seen: np.ndarray,
+    scale: float,
+) -> np.ndarray:
+    """One head: q (T, D), k (S, D), v (S, Dv); seen (T, S); a float mask (T, S) or None."""
+    scaled = q * F(scale * 1.4426950408889634)
+    s = _chain(scaled[:, None, :], k[None, :, :], np.zeros((len(q), len(k)), F))
+    if mask is not None:
+        s = fma(np.where(seen, mask, F(0)), np.full(s.shape, LOG2E), s)
+    s = np.where(seen, s, F(-np.inf))
+    m, total = np.full(len(q), F(-np.inf)), np.zeros(len(q), F)
+    y = np.zeros((len(q), v.shape[1]), F)
+    for first in range(0, len(k), 256):
+        block = s[:, first : first + 256]
+        after = np.fmax(m, np.fmax.reduce(block, axis=1))
+        top = np.where(after == -np.inf, F(0), after)
+        c, p = exp2(m - top), exp2(block - top[:, None])
+        total, m = fma(total, c, row_sum(p)), after
+        y = y * c[:, None]
+        for j in range(block.shape[1]):
+            added = fma(*np.broadcast_arrays(p[:, j : j + 1], v[first + j], y))
+            y = np.where(seen[:, first + j : first + j + 1], added, y)
+    return y * (F(1) / np.where(total == 0, F(1), total))[:, None] + F(0)

@@ -137,6 +137,31 @@ def test_recurrent_layers_follow_the_contract(isa, name):
     assert seen > 30
 
 
+@pytest.mark.parametrize("kind", ["unit", "span", "sprinkled"])
+def test_attention_follows_the_contract(isa, kind):
+    for queries, keys, width, causal in (
+        (9, 70, 20, False),
+        (3, 300, 16, True),
+        (11, 530, 9, True),
+    ):
+        q, v = make("at/q", (1, 2, queries, width), kind), make("at/v", (1, 1, keys, 21), kind)
+        k, mask = (
+            make("at/k", (1, 1, keys, width), kind),
+            make("at/m", (queries, keys)) * np.float32(4),
+        )
+        mask[make("at/s", mask.shape) < -0.4] = -np.inf
+        for bias in (None, mask):
+            got = _core.attention(q, k, v, bias, causal, keys - queries, 0.3, None)
+            seen = np.ones(mask.shape, bool) if bias is None else mask > -np.inf
+            if causal:
+                seen = seen & (np.arange(keys) <= keys - queries + np.arange(queries)[:, None])
+            for head in range(2):
+                with np.errstate(all="ignore"):
+                    scale = float(np.float32(0.3))
+                    want = _contract.attention(q[0, head], k[0, 0], v[0, 0], bias, seen, scale)
+                assert_same_bytes(got[0, head], want, f"{queries}, {keys}, {width}, {causal}")
+
+
 # --- the caller's floating-point environment ---
 
 

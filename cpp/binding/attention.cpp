@@ -120,11 +120,11 @@ class Mask {
   Extent extent_;
 };
 
-// 1 / sqrt(width), each rounded to float32; any finite number given instead.
-float scale_of(py::handle scale, int64_t width) {
+// 1 / sqrt(width) in double, 1 for an empty width; or what is given, finite as a float32.
+double scale_of(py::handle scale, int64_t width) {
   if (!scale.is_none()) return finite_number(scale, {kOp, "scale"});
   const FloatEnvironment environment;
-  return width ? 1.0f / std::sqrt(static_cast<float>(width)) : 1.0f;
+  return width ? 1.0 / std::sqrt(static_cast<double>(width)) : 1.0;
 }
 
 py::array attention_op(py::handle query, py::handle key, py::handle value, py::handle mask,

@@ -1,5 +1,5 @@
-// The softmax of attention, a row and a block of keys at a time: masks, the running maximum, and
-// the row sum of softmax (norm.h) over the block.
+// The softmax of attention, a block of keys at a time: masks, the running maximum, and the sum. Scores
+// are in units of ln 2, so that the weights are powers of two.
 #pragma once
 
 #include <math.h>
@@ -13,11 +13,13 @@ namespace {
 
 // What is added to a row's scores, -inf where a key is not seen; from the block's first key on.
 struct MaskRow {
-  const float* bias = nullptr;
-  const uint8_t* seen = nullptr;
-  int64_t step = 0;
+  const float* bias;
+  const uint8_t* seen;
+  int64_t step;
 
-  FP_INLINE bool given() const { return bias || seen; }
+  FP_INLINE bool sees(int64_t i) const {
+    return bias ? bias[i * step] != -INFINITY : !seen || seen[i * step];
+  }
   FP_INLINE f32x16 at(int64_t i, int64_t lanes) const {
     if (bias) return step ? load_n(bias + i, lanes) : set1(*bias);
     float added[16] = {};
@@ -35,10 +37,10 @@ FP_INLINE MaskRow mask_row(const AttentionArgs& a, int64_t b, int64_t h, int64_t
 
 // s[i] += mask, -inf where that is -inf whatever the score (a key that is not seen may hold NaN).
 FP_INLINE void add_mask(const MaskRow& mask, float* s, int64_t n) {
-  const f32x16 lowest = set1(-INFINITY);
+  const f32x16 lowest = set1(-INFINITY), unit = set1(kLog2E);
   for (int64_t i = 0; i < n; i += 16) {
     const f32x16 added = mask.at(i, n - i < 16 ? n - i : 16);
-    store(s + i, select(eq(added, lowest), lowest, add(load(s + i), added)));
+    store(s + i, select(eq(added, lowest), lowest, fma(added, unit, load(s + i))));
   }
 }
 
@@ -57,55 +59,49 @@ FP_INLINE float block_max(const float* s, int64_t n, float most) {
   return reduce_max(max(max(top[0], top[1]), max(top[2], top[3])));
 }
 
-// s[i] = exp(s[i] - top) for i < n, +0 from there to `padded`, a multiple of 16; their sum.
-FP_INLINE float block_exp(float* s, int64_t n, int64_t padded, float top) {
-  const f32x16 most = set1(top);
+// s[i] = 2^(s[i] - top) for i < n, +0 from there to `padded`, a multiple of 16; their row sum, as in
+// norm.h.
+FP_INLINE float block_weights(float* s, int64_t n, int64_t padded, f32x16 top) {
   f32x16 sum[4] = {zero(), zero(), zero(), zero()};
   int64_t i = 0;
   for (; i + 64 <= n; i += 64) {
     FP_UNROLL
     for (int v = 0; v < 4; ++v) {
-      const f32x16 e = exp(sub(load(s + i + 16 * v), most));
-      store(s + i + 16 * v, e);
-      sum[v] = add(sum[v], e);
+      const f32x16 p = exp2_negative(sub(load(s + i + 16 * v), top));
+      store(s + i + 16 * v, p);
+      sum[v] = add(sum[v], p);
     }
   }
   FP_UNROLL
   for (int v = 0; v < 4; ++v) {
     const int64_t at = i + 16 * v;
-    if (at < n) {
-      f32x16 e = exp(sub(load(s + at), most));
-      if (n - at < 16) e = keep_n(e, n - at);
-      store(s + at, e);
-      sum[v] = add(sum[v], e);
-    }
+    if (at >= n) continue;
+    f32x16 p = exp2_negative(sub(load(s + at), top));
+    if (n - at < 16) p = keep_n(p, n - at);
+    store(s + at, p);
+    sum[v] = add(sum[v], p);
   }
   for (i = (n + 15) / 16 * 16; i < padded; i += 16) store(s + i, zero());
   return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
-// Of one number, as the vector function gives it.
-FP_INLINE float exp_of(float x) {
-  float lanes[16];
-  store(lanes, exp(set1(x)));
-  return lanes[0];
-}
-
-// What a row carries from one block of keys to the next.
-struct RowState {
-  float most, sum, factor;
-};
-
-// Scores of a block to weights; the state moves on, `factor` scaling what came before. Where nothing
-// is seen yet the maximum is -inf, and 0 stands for it, so that exp gives 0 and not NaN.
-FP_INLINE void softmax_block(RowState& row, float* s, int64_t n, int64_t padded) {
-  const float most = block_max(s, n, row.most), top = most == -INFINITY ? 0.0f : most;
-  row.factor = exp_of(row.most - top);
-  row.most = most;
-  const float sum = block_exp(s, n, padded, top);
-  float lanes[16];
-  store(lanes, fma(set1(row.sum), set1(row.factor), set1(sum)));
-  row.sum = lanes[0];
+// Scores of up to 16 rows, `pitch` floats apart, to weights; seen[m] keys of a row take part, and
+// weights are written up to `padded`. `most` and `sum` move on; `factor` is for what came before.
+// Where nothing is seen yet the maximum is -inf, and 0 stands for it, so that 2^ gives 0 and not NaN.
+FP_INLINE void softmax_block(float* s, int64_t pitch, int64_t rows, const int64_t* seen,
+                             int64_t padded, float* most, float* sum, float* factor) {
+  float now[16] = {}, added[16] = {};
+  for (int64_t m = 0; m < rows; ++m) now[m] = block_max(s + m * pitch, seen[m], most[m]);
+  const f32x16 before = load_n(most, rows), after = load(now), lowest = set1(-INFINITY);
+  const f32x16 scale = exp2_negative(sub(before, select(eq(after, lowest), zero(), after)));
+  store(factor, scale);
+  store_n(most, after, rows);
+  for (int64_t m = 0; m < rows; ++m) {
+    // From the number just stored: a piece of the vector would have to wait for all of it.
+    const f32x16 top = set1(now[m] == -INFINITY ? 0.0f : now[m]);
+    added[m] = block_weights(s + m * pitch, seen[m], padded, top);
+  }
+  store_n(sum, fma(load_n(sum, rows), scale, load(added)), rows);
 }
 
 }  // namespace

@@ -13,13 +13,17 @@ constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
 constexpr int64_t kTilesPerThread = 4;  // so that a slow thread costs little
 constexpr int64_t kLeastRows = 24;  // of a tile, below which packing keys costs more than it saves
 
-// Rows of a tile: as many as the kernel takes, fewer where threads would have nothing to do.
+// Rows of a tile: as many as the kernel takes, fewer where threads would have nothing to do; all tiles
+// alike.
 int64_t tile_rows(const AttentionArgs& args, int64_t most, int threads) {
   const int64_t rows = args.queries * args.group(), heads = args.batch * args.kv_heads;
-  if (threads == 1) return most;
-  const int64_t wanted = (threads * kTilesPerThread + heads - 1) / heads;
-  const int64_t even = (rows + wanted - 1) / wanted;
-  return even < kLeastRows ? kLeastRows : even < most ? even : most;
+  int64_t tiles = (rows + most - 1) / most;
+  if (threads > 1) {
+    const int64_t wanted = (threads * kTilesPerThread + heads - 1) / heads;
+    const int64_t sensible = rows / kLeastRows;
+    if (tiles < wanted) tiles = wanted < sensible ? wanted : sensible < tiles ? tiles : sensible;
+  }
+  return (rows + tiles - 1) / tiles;
 }
 
 }  // namespace
@@ -38,11 +42,12 @@ void attention(const AttentionArgs& given) {
   const int threads =
       threads_for(work < 1e18 ? static_cast<int64_t>(work) : int64_t{1} << 60, kGrain);
   const int64_t step = tile_rows(args, kernel.rows, threads), tiles = (rows + step - 1) / step;
-  const int64_t floats = kernel.scratch(args, step < rows ? step : rows);
+  const int64_t floats = kernel.scratch(args, step);
   std::atomic<bool> out_of_memory{false};
   parallel_for(heads * tiles, threads, [&](int64_t i) {
-    // Causal tiles of late queries have the most to do: they come first.
-    const int64_t head = i % heads, r0 = (tiles - 1 - i / heads) * step;
+    // A head's tiles one after the other, while its keys and values are in L2; those of late queries
+    // first, which have the most to do where causal.
+    const int64_t head = i / tiles, r0 = (tiles - 1 - i % tiles) * step;
     Scratch scratch(floats);
     if (!scratch.data()) {
       out_of_memory = true;

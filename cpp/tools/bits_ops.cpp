@@ -257,6 +257,7 @@ constexpr Runner kRunners[] = {
     {"softmax", run_softmax},
     {"log_softmax", run_softmax},
     {"embedding", run_embedding},
+    {"attention", run_attention},
     {"hardtanh", run_hardtanh},
     {"softplus", run_softplus},
     {"glu", run_glu},

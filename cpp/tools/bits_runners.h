@@ -6,6 +6,9 @@
 namespace forwardpass {
 namespace tools {
 
+// bits_attention.cpp
+void run_attention(Call& call);
+
 // bits_planes.cpp: activations with parameters, pooling, norms by channel, bags, resizing.
 void run_hardtanh(Call& call);
 void run_softplus(Call& call);

@@ -50,6 +50,7 @@ FUNCTIONS = (
     *(f"nn.functional.adaptive_{name}" for name in ("avg_pool1d", "avg_pool2d", "max_pool1d")),
     *(f"nn.functional.{name}" for name in ("embedding", "embedding_bag", "pixel_shuffle", "pad")),
     "nn.functional.interpolate",
+    "nn.functional.scaled_dot_product_attention",
 )
 MODULES = (
     *("Linear", "Bilinear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"),
@@ -70,6 +71,8 @@ def skipped(name: str, variant: str, dims: int, kwargs: dict[str, Any]) -> str:
     dtype = kwargs.get("dtype")
     if dtype not in (None, torch.float32):
         return f"dtype={str(dtype).removeprefix('torch.')}"
+    if kwargs.get("dropout_p"):
+        return "dropout"
     if name == "nn.functional.interpolate" and variant == "area" and dims == 5:
         return "mode area of 5-D input"
     if name == "nn.functional.interpolate" and variant in ("bicubic", "trilinear"):

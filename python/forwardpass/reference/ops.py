@@ -11,7 +11,9 @@ import numpy as np
 
 from . import (
     activations,
+    attention,
     cases,
+    cases_attention,
     cases_channels,
     cases_conv,
     cases_elements,
@@ -166,6 +168,8 @@ def _all() -> list[Op]:
     leaky = {"input": REQUIRED, "negative_slope": 0.01}
     gelu = {"input": REQUIRED, "approximate": "none"}
     over = {"input": REQUIRED, "dim": -1}
+    heads = {"query": REQUIRED, "key": REQUIRED, "value": REQUIRED, "mask": None}
+    attend = {**heads, "causal": False, "offset": 0, "scale": None}
     return [
         Op("linear", products.linear, linear, cases_products.linear),
         Op("conv1d", products.conv1d, conv, cases_products.conv1d),
@@ -192,6 +196,7 @@ def _all() -> list[Op]:
         *map(_unary, ("relu6", "hardsigmoid", "hardswish", "mish")),
         Op("leaky_relu", elementwise.leaky_relu, leaky, cases.leaky_relu),
         Op("gelu", elementwise.gelu, gelu, cases.gelu),
+        Op("attention", attention.attention, attend, cases_attention.attention),
         *_activations(),
         *_pools(),
         *_channels(),
