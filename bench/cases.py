@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 
+import attention
 import convolutions
 import planes
 import recurrent
@@ -246,6 +247,7 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     **convolutions.GROUPS,
     **planes.GROUPS,
     **recurrent.GROUPS,
+    **attention.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,
     "F.conv1d": raw_conv1d,

@@ -49,6 +49,7 @@ class Torch:
             "conv_transpose2d": _transposed,
             "sequential": _sequential,
             **dict.fromkeys(RECURRENT, _recurrent),
+            "attention": _attention,
         }.get(case.op)
         if make is not None:
             found = make(case, a, out)
@@ -206,6 +207,21 @@ def _transposed(case: Case, a: Arguments, out: Any) -> list[Contender]:
     names = {**names, **wide, **last, "f": F.conv_transpose2d}
     code += ".squeeze(2)" if one else ""
     return [*found, Contender(code, names, way="channels last", fresh_only=reuse)]
+
+
+def _attention(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """Heads as they are; for one query also a group's heads as the queries of one."""
+    names = {**a, "f": F.scaled_dot_product_attention}
+    names["gqa"] = a["query"].shape[1] != a["key"].shape[1]
+    code = "f(query, key, value, is_causal=causal, enable_gqa=gqa)"
+    reuse = out is not None
+    found = [Contender(code, names, way="F.scaled_dot_product_attention", fresh_only=reuse)]
+    if names["gqa"] and a["query"].shape[2] == 1:
+        names = {**names, "group": (1, a["key"].shape[1], -1, a["query"].shape[3])}
+        names["whole"] = a["query"].shape
+        code = "f(query.view(group), key, value).view(whole)"
+        found.append(Contender(code, names, way="grouped", fresh_only=reuse))
+    return found
 
 
 def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:

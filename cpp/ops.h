@@ -200,6 +200,8 @@ class PackedConv {
 // softmax(q k^T scale + mask) v for each head, see AttentionArgs. Memory does not grow with the
 // scores.
 void attention(const AttentionArgs& args);
+// 1 / sqrt(width), and 1 for an empty width; the usual AttentionArgs::scale.
+double attention_scale(int64_t width);
 
 // Rows of n floats; y may be x. `weight`, `bias` may be null.
 void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t n, float* y);

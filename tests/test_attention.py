@@ -181,7 +181,7 @@ def test_threads_change_nothing(isa, restore_threads):
 
 
 def test_memory_does_not_grow_with_the_scores():
-    """8192 queries and keys of one head: less than 1/20 of the score matrix, in a process of its own."""
+    """8192 queries and keys: less than 1/20 of one head's scores, in a process of its own."""
     code = """
 import resource
 import numpy as np

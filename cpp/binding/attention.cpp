@@ -1,6 +1,3 @@
-#include <cmath>
-
-#include "../fpenv.h"
 #include "arguments.h"
 #include "module.h"
 
@@ -57,6 +54,19 @@ AttentionArgs shapes_of(const Input& q, const Input& k, const Input& v) {
   return args;
 }
 
+// All bytes between its first and last element, whatever the strides.
+Extent extent_of_bools(const py::array& array) {
+  const char* first = static_cast<const char*>(array.data());
+  py::ssize_t bytes = 1;
+  for (py::ssize_t i = 0; i < array.ndim(); ++i) {
+    if (array.shape(i) == 0) return {first, 0};
+    const py::ssize_t span = (array.shape(i) - 1) * array.strides(i);
+    if (span < 0) first += span;
+    bytes += span < 0 ? -span : span;
+  }
+  return {first, bytes};
+}
+
 // A mask of bool or float32 that broadcasts to the scores (batch, heads, queries, keys); its strides
 // stay, a 0 for each dimension that is stretched. A copy only where the last one is neither
 // contiguous nor stretched.
@@ -82,6 +92,7 @@ class Mask {
     const int ndim = static_cast<int>(array.ndim());
     stretch(array.shape(), ndim, args, [&](int i) { return array.strides(i); });
     args.seen = static_cast<const uint8_t*>(array.data());
+    extent_ = extent_of_bools(array);
     bool_ = std::move(array);
   }
 
@@ -120,13 +131,6 @@ class Mask {
   Extent extent_;
 };
 
-// 1 / sqrt(width) in double, 1 for an empty width; or what is given, finite as a float32.
-double scale_of(py::handle scale, int64_t width) {
-  if (!scale.is_none()) return finite_number(scale, {kOp, "scale"});
-  const FloatEnvironment environment;
-  return width ? 1.0 / std::sqrt(static_cast<double>(width)) : 1.0;
-}
-
 py::array attention_op(py::handle query, py::handle key, py::handle value, py::handle mask,
                        bool causal, py::handle offset, py::handle scale, py::handle out) {
   const Input q = heads_of(query, "query"), k = heads_of(key, "key"), v = heads_of(value, "value");
@@ -137,7 +141,7 @@ py::array attention_op(py::handle query, py::handle key, py::handle value, py::h
   if (args.offset < 0) {
     throw_value({kOp, "offset"}, "must be at least 0, got " + std::to_string(args.offset));
   }
-  args.scale = scale_of(scale, args.width);
+  args.scale = scale.is_none() ? attention_scale(args.width) : finite_number(scale, {kOp, "scale"});
   const py::ssize_t shape[] = {args.batch, args.heads, args.queries, args.value_width};
   Output output(out, shape, kDims, kOp, "out", Layout::rows);
   for (const Extent& input : {q.extent(), k.extent(), v.extent(), given.extent()}) {

@@ -1,5 +1,6 @@
 // attention: the split of rows into tiles, each of one batch item and key head.
 #include <atomic>
+#include <cmath>
 
 #include "../dispatch.h"
 #include "../fpenv.h"
@@ -27,6 +28,11 @@ int64_t tile_rows(const AttentionArgs& args, int64_t most, int threads) {
 }
 
 }  // namespace
+
+double attention_scale(int64_t width) {
+  const FloatEnvironment environment;
+  return width ? 1.0 / std::sqrt(static_cast<double>(width)) : 1.0;
+}
 
 void attention(const AttentionArgs& given) {
   AttentionArgs args = given;

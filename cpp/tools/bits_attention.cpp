@@ -1,7 +1,5 @@
 // The runner of attention: the whole call, or its batch in pieces; then its queries two by two, which must
 // give the same bits.
-#include <cmath>
-
 #include "../ops.h"
 #include "bits_runners.h"
 
@@ -47,8 +45,7 @@ AttentionArgs arguments(Call& call) {
   }
   args.causal = call.integer("causal") != 0;
   args.offset = call.integer("offset");
-  const double width = static_cast<double>(args.width ? args.width : 1);
-  args.scale = call.has("scale") ? call.real("scale") : 1.0 / std::sqrt(width);
+  args.scale = call.has("scale") ? call.real("scale") : attention_scale(args.width);
   return args;
 }
 

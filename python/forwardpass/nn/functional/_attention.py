@@ -48,6 +48,8 @@ def scaled_dot_product_attention(
         raise ValueError(f"{_OP}(): argument 'dropout_p' must be 0, got {dropout_p}")
     if is_causal and attn_mask is not None:
         raise ValueError(f"{_OP}(): argument 'attn_mask' must be None where is_causal is True")
+    if _is_plain(query, key, value, enable_gqa):
+        return _attention(query, key, value, attn_mask, bool(is_causal), 0, scale, out)
     q, k, v = float32(query, _OP, "query"), float32(key, _OP, "key"), float32(value, _OP, "value")
     lead, kv_lead = _leads(q, k, v, enable_gqa)
     y_shape = (*lead, q.shape[-2], v.shape[-1])
@@ -57,6 +59,19 @@ def scaled_dot_product_attention(
         return _attention(q, k, v, mask, bool(is_causal), 0, scale, out)
     y = _attention(q, k, v, mask, bool(is_causal), 0, scale, None)
     return result(y.reshape(y_shape), out, _OP)  # type: ignore[no-any-return]
+
+
+def _is_plain(q: Any, k: Any, v: Any, gqa: bool) -> bool:
+    """Four dimensions, none of them stretched: the operator takes (and checks) them as they are."""
+    if not (type(q) is type(k) is type(v) is np.ndarray):
+        return False
+    q_shape, k_shape, v_shape = q.shape, k.shape, v.shape
+    return bool(
+        len(q_shape) == len(k_shape) == len(v_shape) == 4
+        and k_shape[:3] == v_shape[:3]
+        and q_shape[0] == k_shape[0]
+        and (gqa or q_shape[1] == k_shape[1])
+    )
 
 
 def _leads(q: Any, k: Any, v: Any, gqa: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
