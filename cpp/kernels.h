@@ -239,7 +239,7 @@ struct NormKernels {
                         int64_t n, float* y);
 };
 
-// Tables: rows gathered and joined, and two rows blended.
+// Tables: rows gathered and joined, two rows blended, and rows turned by a table's angles.
 enum class Bag : int { sum, mean, max };
 struct TableKernels {
   // The `count` rows of `width` floats at index, joined; factors (or null) for sum.
@@ -247,6 +247,11 @@ struct TableKernels {
               const float* factors, Bag mode, float* y);
   // p * a + q * b, three roundings
   void (*blend)(const float* a, const float* b, float p, float q, int64_t n, float* y);
+  // A row turned by the angles whose cosines and sines are given, one a pair: pair i is
+  // (x[i], x[pairs + i]), or (x[2 i], x[2 i + 1]). y may be x.
+  void (*rotate_halves)(const float* x, const float* cos, const float* sin, int64_t pairs,
+                        float* y);
+  void (*rotate_pairs)(const float* x, const float* cos, const float* sin, int64_t pairs, float* y);
 };
 
 // Windows of a pooling. Output (i, j) of a plane takes rows row_first[i] + t * row_step, t <

@@ -17,6 +17,7 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::bind_pool(m);
   forwardpass::bind_channels(m);
   forwardpass::bind_tables(m);
+  forwardpass::bind_rotary(m);
   forwardpass::bind_rows(m);
   forwardpass::bind_recurrent(m);
   forwardpass::bind_system(m);

@@ -278,6 +278,8 @@ constexpr Runner kRunners[] = {
     {"rnn_relu", run_recurrent},
     {"gru", run_recurrent},
     {"lstm", run_recurrent},
+    {"rotary_table", run_rotary_table},
+    {"rotary_embedding", run_rotary_embedding},
 };
 
 }  // namespace

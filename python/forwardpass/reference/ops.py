@@ -21,6 +21,7 @@ from . import (
     cases_products,
     cases_recurrent,
     cases_resize,
+    cases_rotary,
     channels,
     convolutions,
     elementwise,
@@ -28,6 +29,7 @@ from . import (
     products,
     recurrent,
     resize,
+    rotary,
     rows,
 )
 from .bounds import F32, Bounded
@@ -131,6 +133,15 @@ def _recurrent() -> list[Op]:
     return [*found, Op("lstm", recurrent.lstm, lstm, partial(cases_recurrent.cases, "lstm"), 3)]
 
 
+def _rotary() -> list[Op]:
+    table = {"first": REQUIRED, "count": REQUIRED, "dim": REQUIRED, "base": 10000.0}
+    turn = {"input": REQUIRED, "cos": REQUIRED, "sin": REQUIRED, "interleaved": False}
+    return [
+        Op("rotary_table", rotary.rotary_table, table, cases_rotary.rotary_table, outputs=2),
+        Op("rotary_embedding", rotary.rotary_embedding, turn, cases_rotary.rotary_embedding),
+    ]
+
+
 def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
     """An element-wise op with parameters, whose defaults are the first choice."""
     parameters = {"input": REQUIRED, **choices[0]}
@@ -202,6 +213,7 @@ def _all() -> list[Op]:
         *_channels(),
         *_resizing(),
         *_recurrent(),
+        *_rotary(),
         Op(
             "embedding",
             elementwise.embedding,
