@@ -18,6 +18,7 @@ import attention
 import convolutions
 import planes
 import recurrent
+import transformers
 from case import Arguments, Case
 from forwardpass.reference.arrays import make, make_indices
 
@@ -248,6 +249,7 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     **planes.GROUPS,
     **recurrent.GROUPS,
     **attention.GROUPS,
+    **transformers.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,
     "F.conv1d": raw_conv1d,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+import transformers
 from cases import Arguments, Case
 from forwardpass import _core, nn
 from forwardpass._timing import statement
@@ -112,6 +113,9 @@ def ours(case: Case, arguments: Arguments, reuse: bool) -> Contender:
         return _recurrent(case, arguments, reuse)
     if case.op == "attention":
         return _attention(case, arguments, reuse)
+    if case.op == transformers.OP:
+        names = {"f": transformers.ours(arguments), "x": arguments["input"]}
+        return Contender("f(x)", names, way="TransformerEncoderLayer", fresh_only=reuse)
     if case.op == "linear" or case.op in CONVOLUTIONS:
         return _layer(case, arguments, reuse)
     return _functional(case, arguments, reuse)

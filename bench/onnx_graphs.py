@@ -19,6 +19,8 @@ import attention
 from cases import Arguments, Case
 from contenders import RECURRENT, UnsupportedError, output
 from recurrent import layers_of, names_of
+from contenders import UnsupportedError, output
+from onnx_transformer import encoder_layer
 
 OPSET = 21  # Gelu, and GroupNormalization with a weight a channel
 NEWER = {"Attention": 23}
@@ -222,6 +224,7 @@ _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "group_norm": _group_norm,
     "sequential": _sequential,
     **{kind: _recurrent(kind) for kind in RECURRENT},
+    "transformer_encoder_layer": encoder_layer,
 }
 
 

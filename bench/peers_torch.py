@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+import transformers
 from cases import Arguments, Case
 from contenders import RECURRENT, Contender, UnsupportedError, output
 
@@ -50,6 +51,7 @@ class Torch:
             "sequential": _sequential,
             **dict.fromkeys(RECURRENT, _recurrent),
             "attention": _attention,
+            transformers.OP: _encoder_layer,
         }.get(case.op)
         if make is not None:
             found = make(case, a, out)
@@ -236,6 +238,24 @@ def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:
     direct = f"sigmoid(f({inner}, weight2, bias2))"
     ways = {"Sequential": "m(x)", "functional": direct}
     return [Contender(c, names, way=way, fresh_only=out is not None) for way, c in ways.items()]
+
+
+def _encoder_layer(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """The module in evaluation mode: its fast path, and the operators one by one."""
+    layer = transformers.module(a, torch.nn).eval()
+    layer.load_state_dict({name: torch.from_numpy(v) for name, v in a["state"].items()})
+    layer.requires_grad_(False)
+    names = {"f": layer, "x": a["input"]}
+
+    def slow(x: Any) -> Any:
+        torch.backends.mha.set_fastpath_enabled(False)
+        y = layer(x)
+        torch.backends.mha.set_fastpath_enabled(True)
+        return y
+
+    reuse = out is not None
+    plain = Contender("f(x)", {**names, "f": slow}, way="without its fast path", fresh_only=reuse)
+    return [Contender("f(x)", names, way="module", fresh_only=reuse), plain]
 
 
 def _simple(case: Case, a: Arguments, out: Any) -> list[Contender]:

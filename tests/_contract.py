@@ -6,6 +6,8 @@ of float32 arrays (correctly rounded in NumPy), and fma below.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 F = np.float32
@@ -274,3 +276,68 @@ def attention(
             added = fma(*np.broadcast_arrays(p[:, j : j + 1], v[first + j], y))
             y = np.where(seen[:, first + j : first + j + 1], added, y)
     return y * (F(1) / np.where(total == 0, F(1), total))[:, None] + F(0)
+
+
+# --- rotary embeddings: doubles, in + - * / alone ---
+
+LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+HALF_PI = tuple(
+    map(float.fromhex, ("0x1.921fbp+0", "0x1.5110bp-22", "0x1.184698p-44", "0x1.3198a2e037073p-69"))
+)
+
+
+def logarithm(x: float) -> float:
+    m, e = math.frexp(x)
+    if m < 0.70710678118654752:
+        m, e = m * 2, e - 1
+    s = (m - 1) / (m + 1)
+    z, total = s * s, 0.0
+    for i in range(21, 2, -2):
+        total = (total + 1 / i) * z
+    return e * LN2_HIGH + (e * LN2_LOW + 2 * (s + s * total))
+
+
+def exponential(x: float) -> float:
+    n = math.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    total = 1.0
+    for i in range(14, 0, -1):
+        total = 1 + total * r / i
+    return math.ldexp(total, n)
+
+
+def sine_and_cosine(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n = np.floor(x * 0.63661977236758138 + 0.5)
+    r = x
+    for part in HALF_PI:
+        r = r - n * part
+    z, s, c = r * r, np.ones_like(r), np.ones_like(r)
+    for i in range(18, 1, -2):
+        s = 1 - s * z / (i * (i + 1))
+        c = 1 - c * z / (i * (i - 1))
+    s = s * r
+    turn = n.astype(np.int64) % 4
+    return np.choose(turn, [s, c, -s, -c]), np.choose(turn, [c, -s, -c, s])
+
+
+def rotary_table(first: int, count: int, dim: int, base: float) -> tuple[np.ndarray, np.ndarray]:
+    """(cos, sin): positions times base^(-2 i / dim)."""
+    rate = -2 * logarithm(base)
+    frequency = np.array([exponential(rate * i / dim) for i in range(dim // 2)])
+    angle = np.arange(first, first + count, dtype=np.float64)[:, None] * frequency
+    sin, cos = sine_and_cosine(angle)
+    return cos.astype(F), sin.astype(F)
+
+
+def rotary_embedding(
+    x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool
+) -> np.ndarray:
+    """x (T, D), cos and sin (T, pairs): fnma(b, s, a c) and fma(a, s, b c)."""
+    pairs = cos.shape[-1]
+    both = (slice(0, pairs), slice(pairs, 2 * pairs))
+    if interleaved:
+        both = (slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2))
+    first, second = both
+    a, b, y = x[:, first], x[:, second], x.copy()
+    y[:, first], y[:, second] = fma(-b, sin, a * cos), fma(a, sin, b * cos)
+    return y

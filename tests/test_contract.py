@@ -162,6 +162,26 @@ def test_attention_follows_the_contract(isa, kind):
                 assert_same_bytes(got[0, head], want, f"{queries}, {keys}, {width}, {causal}")
 
 
+@pytest.mark.parametrize("base", [1.0, 1.5, 100.0, 10000.0, 500000.0, 1e30])
+@pytest.mark.parametrize(("first", "count", "dim"), [(0, 300, 64), (131000, 9, 126), (2**31, 0, 2)])
+def test_rotary_tables_follow_the_contract(base, first, count, dim):
+    cos, sin = _core.rotary_table(first, count, dim, base)
+    want = _contract.rotary_table(first, count, dim, base)
+    assert_same_bytes(cos, want[0], "cos")
+    assert_same_bytes(sin, want[1], "sin")
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("kind", ["unit", "wide", "subnormal"])
+def test_rotary_embeddings_follow_the_contract(isa, interleaved, kind):
+    for pairs in (1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64):
+        x = make(f"rotary/{pairs}", (4, 2 * pairs + pairs % 3), kind)
+        cos, sin = make("rotary/c", (4, pairs), kind), make("rotary/s", (4, pairs), kind)
+        got = _core.rotary_embedding(x, cos, sin, interleaved, None)
+        want = _contract.rotary_embedding(x, cos, sin, interleaved)
+        assert_same_bytes(got, want, f"{pairs} pairs")
+
+
 # --- the caller's floating-point environment ---
 
 

@@ -13,12 +13,15 @@ from forwardpass.reference.arrays import make
 
 @pytest.mark.parametrize(
     "name", [n for n, op in OPS.items() if op.outputs == 1 and n != "embedding"]
+    "name", [n for n in OPS if n not in ("embedding", "add_rms_norm", "rotary_table")]
 )
 def test_out_is_the_input(isa, name):
     op = OPS[name]
     for arguments in sample(name):
         (want,) = op.run(arguments)
         first = next(iter(arguments))
+        if not isinstance(arguments[first], np.ndarray):
+            continue
         if want.shape != arguments[first].shape:
             continue
         own = copies(arguments)

@@ -6,8 +6,8 @@
 namespace forwardpass {
 namespace {
 
-py::tuple table_op(py::handle first, py::handle count, py::handle dim, double base, py::handle cos,
-                   py::handle sin) {
+std::pair<py::array, py::array> table_op(py::handle first, py::handle count, py::handle dim,
+                                         double base, py::handle cos, py::handle sin) {
   const char* op = "rotary_table";
   const int64_t from = one_number(first, {op, "first"}, 0), n = one_number(count, {op, "count"}, 0);
   const int64_t width = one_number(dim, {op, "dim"}, 0);
@@ -27,7 +27,7 @@ py::tuple table_op(py::handle first, py::handle count, py::handle dim, double ba
                              kWorthReleasing);
     rotary_table(from, n, width, base, to_cos, to_sin);
   }
-  return py::make_tuple(c.finish(), s.finish());
+  return {c.finish(), s.finish()};
 }
 
 // The steps of a table over the dimensions of x in front of its rows, by NumPy's broadcasting.

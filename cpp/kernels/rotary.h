@@ -25,8 +25,8 @@ void rotate_halves(const float* x, const float* cos, const float* sin, int64_t p
   }
   if (i < pairs) {
     const int64_t n = pairs - i;
-    const Turned t = turned(load_n(x + i, n), load_n(x + pairs + i, n), load_n(cos + i, n),
-                            load_n(sin + i, n));
+    const Turned t =
+        turned(load_n(x + i, n), load_n(x + pairs + i, n), load_n(cos + i, n), load_n(sin + i, n));
     store_n(y + i, t.a, n);
     store_n(y + pairs + i, t.b, n);
   }
@@ -47,8 +47,8 @@ void rotate_pairs(const float* x, const float* cos, const float* sin, int64_t pa
     const float* p = x + 2 * i;
     const int64_t n = pairs - i, first = n < 8 ? 2 * n : 16, rest = 2 * n - first;
     const f32x16 a = evens(load_n(p, first), load_n(p + first, rest));
-    const f32x16 b = evens(load_n(p + 1, n <= 8 ? 2 * n - 1 : 16),
-                           rest ? load_n(p + 17, rest - 1) : zero());
+    const f32x16 b =
+        evens(load_n(p + 1, n <= 8 ? 2 * n - 1 : 16), rest ? load_n(p + 17, rest - 1) : zero());
     const Turned t = turned(a, b, load_n(cos + i, n), load_n(sin + i, n));
     store_n(y + 2 * i, zip_lo(t.a, t.b), first);
     store_n(y + 2 * i + first, zip_hi(t.a, t.b), rest);

@@ -68,6 +68,8 @@ __all__: list[str] = [
     "rms_norm",
     "rnn_relu",
     "rnn_tanh",
+    "rotary_embedding",
+    "rotary_table",
     "set_num_threads",
     "sigmoid",
     "silu",
@@ -524,6 +526,22 @@ def rnn_tanh(
     reverse: bool = False,
     out: typing.Any = None,
     out_h: typing.Any = None,
+
+
+def rotary_embedding(
+    input: typing.Any,
+    cos: typing.Any,
+    sin: typing.Any,
+    interleaved: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def rotary_table(
+    first: typing.Any,
+    count: typing.Any,
+    dim: typing.Any,
+    base: typing.SupportsFloat | typing.SupportsIndex = 10000.0,
+    cos: typing.Any = None,
+    sin: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

@@ -61,6 +61,8 @@ MODULES = (
     *("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d"),
     "Embedding",
     *("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"),
+    *("MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder"),
+    *("TransformerDecoderLayer", "Transformer"),
 )
 
 
@@ -97,7 +99,11 @@ class Result:
 
 
 def to_numpy(value: Any) -> Any:
-    """Tensors as arrays, wherever they stand."""
+    """Tensors as arrays and torch's layers and functions as ours, wherever they stand."""
+    if value in (torch.nn.functional.relu, torch.nn.functional.gelu):
+        return getattr(F, value.__name__)
+    if isinstance(value, torch.nn.TransformerEncoderLayer):
+        return _encoder_layer(value)
     if isinstance(value, torch.Tensor):
         return value.detach().numpy().copy()
     if isinstance(value, (tuple, list)):
@@ -105,6 +111,20 @@ def to_numpy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_numpy(item) for key, item in value.items()}
     return value
+
+
+def _encoder_layer(layer: Any) -> Any:
+    """Ours with the arguments of torch's; TransformerEncoder takes one."""
+    attention, first = layer.self_attn, layer.linear1
+    sizes = attention.embed_dim, attention.num_heads, first.out_features, layer.dropout.p
+    return ours.TransformerEncoderLayer(
+        *sizes,
+        to_numpy(layer.activation),
+        layer.norm1.eps,
+        attention.batch_first,
+        layer.norm_first,
+        first.bias is not None,
+    )
 
 
 def difference(got: Any, expected: Any) -> str:

@@ -39,11 +39,11 @@ def _turns(name: str, kind: str) -> Iterator[Arguments]:
                 cos, sin = (new(part, (*lead, pairs), kind) for part in ("cos", "sin"))
                 x = new("input", shape, kind)
                 yield {"input": x, "cos": cos, "sin": sin, "interleaved": interleaved}
-    for shape in ((4, 0, 7, 8), (0, 8), (2, 3, 2, 3, 4, 10), (8,)):
+    for odd in ((4, 0, 7, 8), (0, 8), (2, 3, 2, 3, 4, 10), (8,)):
         new.call += 1
-        table = (*shape[-2:-1], 4)
+        table = (*odd[-2:-1], 4)
         cos, sin = new("cos", table, kind), new("sin", table, kind)
-        yield {"input": new("input", shape, kind), "cos": cos, "sin": sin}
+        yield {"input": new("input", odd, kind), "cos": cos, "sin": sin}
 
 
 def _large(name: str) -> Iterator[Arguments]:

@@ -1,8 +1,8 @@
 """Rotary position embedding in float64, with its bounds.
 
-rotary_table      cos and sin of p f, f = base^(-2 i / dim). Both sides compute in double: f is off by
-                  about (|ln f| + 2) 2^-53 of itself, each product and the reduction by pi/2 by a few
-                  2^-53, together at most (p f (|ln f| + 2) + 1) 2^-50; then one rounding to float32.
+rotary_table      cos and sin of p f, f = base^(-2 i / dim). Both sides compute in double: f is off
+                  by about (|ln f| + 2) 2^-53 of itself, each product and the reduction by pi/2 by a
+                  few 2^-53, together at most (p f (|ln f| + 2) + 1) 2^-50; then one rounding.
 rotary_embedding  a c - b s and b c + a s: a product and an fma, u |a c| and u of the result; each
                   may underflow.
 """
@@ -16,7 +16,9 @@ import numpy as np
 from .bounds import ETA, F64, UNIT, Bounded, float64, rounded
 
 
-def rotary_table(first: int, count: int, dim: int, base: float = 10000.0) -> tuple[Bounded, Bounded]:
+def rotary_table(
+    first: int, count: int, dim: int, base: float = 10000.0
+) -> tuple[Bounded, Bounded]:
     """(cos, sin) of positions first .. first + count - 1, each (count, dim / 2)."""
     exponent = -2.0 * np.arange(dim // 2) / max(dim, 1)
     logarithm = exponent * np.log(base)

@@ -45,6 +45,7 @@ from ._resize import (
     interpolate,
     pixel_shuffle,
 )
+from ._rotary import rotary_embedding
 from ._shaped import (
     elu,
     glu,
@@ -97,6 +98,7 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rotary_embedding",
     "scaled_dot_product_attention",
     "sigmoid",
     "silu",

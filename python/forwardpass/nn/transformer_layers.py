@@ -1,0 +1,322 @@
+"""TransformerEncoderLayer and TransformerDecoderLayer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from . import functional as F
+from ._checks import integer
+from ._structure import EPOCH
+from .activation import Activation
+from .attention import MultiheadAttention, NonDynamicallyQuantizableLinear
+from .containers import FUSED_ACTIVATIONS, Children, plain
+from .functional._shape import float32
+from .linear import Linear
+from .module import Module
+from .norm import LayerNorm
+from .shape import Dropout
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ._typing import Array, ArrayInput
+
+# What a product's epilogue calls the functions that may be given as `activation`.
+_NAMES: dict[Any, str] = {
+    F.relu: "relu",
+    F.gelu: "gelu",
+    F.silu: "silu",
+    F.mish: "mish",
+    F.relu6: "relu6",
+    F.sigmoid: "sigmoid",
+    F.tanh: "tanh",
+    F.hardswish: "hardswish",
+    F.hardsigmoid: "hardsigmoid",
+    F.leaky_relu: "leaky_relu",
+}
+
+
+class _Plan(NamedTuple):
+    """What of a layer runs without a call of its own. No bit depends on it."""
+
+    epoch: int
+    attentions: dict[str, bool]  # out_proj, the dropout behind it and the residual, by attention
+    first: tuple[str, float] | None  # linear1 with the activation and the dropout behind it
+    second: bool  # linear2, the dropout behind it and the residual
+
+
+def _added(product: Linear, x: Any, residual: Any) -> Any:
+    """product(x) + residual in one kernel."""
+    pack = product._pack
+    if pack is None:
+        pack = product._make_pack()
+    return pack(x, None, 0.01, residual)
+
+
+def _sum(a: Any, b: Any) -> Any:
+    with np.errstate(all="ignore"):  # infinities and NaN go through, as in a kernel
+        return a + b
+
+
+class _TransformerLayer(Module):
+    """What the encoder's and the decoder's layer share: a feed-forward block, and attention with
+    its residual.
+    """
+
+    linear1: Any
+    linear2: Any
+    _plan: _Plan | None = None
+    _transient: ClassVar[tuple[str, ...]] = (*Module._transient, "_plan")
+    _structural: ClassVar[frozenset[str]] = Module._structural | {"_modules", "activation"}
+    # The attentions, and the dropout behind each.
+    _attentions: ClassVar[dict[str, str]]
+    _last_dropout: ClassVar[str]
+
+    def _start(
+        self, d_model: int, nhead: int, dropout: float, more: dict[str, Any], bias: bool
+    ) -> None:
+        self.__dict__["_modules"] = Children()
+        for name in self._attentions:
+            attention = MultiheadAttention(d_model, nhead, dropout=dropout, bias=bias, **more)
+            setattr(self, name, attention)
+
+    def _finish(
+        self,
+        d_model: int,
+        dim_feedforward: int,
+        dropout: float,
+        activation: str | Callable[[Any], Any],
+        eps: float,
+        norm_first: bool,
+        bias: bool,
+    ) -> None:
+        hidden = integer(self._get_name(), "dim_feedforward", dim_feedforward, 0)
+        self.linear1 = Linear(d_model, hidden, bias)
+        self.dropout = Dropout(dropout)
+        self.linear2 = Linear(hidden, d_model, bias)
+        self.norm_first = norm_first
+        count = len(self._attentions) + 1
+        for i in range(count):
+            setattr(self, f"norm{i + 1}", LayerNorm(d_model, eps, bias=bias))
+        for i in range(count):
+            setattr(self, f"dropout{i + 1}", Dropout(dropout))
+        self.activation = _activation(activation)
+
+    # ---- plan ------------------------------------------------------------------------------
+
+    def _make_plan(self) -> _Plan:
+        epoch = EPOCH[0]  # read first: a change during what follows makes the plan old
+        modules = self._modules
+        attentions = {}
+        for name, dropout in self._attentions.items():
+            attention = modules.get(name)
+            attentions[name] = (
+                plain(attention, (MultiheadAttention,))
+                and plain(attention._modules.get("out_proj"), (NonDynamicallyQuantizableLinear,))  # type: ignore[union-attr]
+                and plain(modules.get(dropout), (Dropout,))
+            )
+        act, fused = self.activation, None
+        if isinstance(act, Activation):
+            fused = act.fused() if plain(act, FUSED_ACTIVATIONS) else None
+        elif _hashable(act) and act in _NAMES:
+            fused = _NAMES[act], 0.01
+        if not plain(modules.get("linear1"), (Linear,)) or not plain(
+            modules.get("dropout"), (Dropout,)
+        ):
+            fused = None
+        second = plain(modules.get("linear2"), (Linear,)) and plain(
+            modules.get(self._last_dropout), (Dropout,)
+        )
+        plan = self.__dict__["_plan"] = _Plan(epoch, attentions, fused, second)
+        return plan
+
+    def _current_plan(self) -> _Plan:
+        plan = self._plan
+        return self._make_plan() if plan is None or plan.epoch != EPOCH[0] else plan
+
+    # ---- blocks ----------------------------------------------------------------------------
+
+    def _attended(
+        self,
+        plan: _Plan,
+        name: str,
+        query: Any,
+        key: Any,
+        residual: Any,
+        padding: Any,
+        mask: Any,
+        is_causal: bool,
+    ) -> Any:
+        """residual + dropout(attention(query, key, key))."""
+        attention: Any = self._modules[name]
+        if plan.attentions[name]:
+            y, _ = attention._attend(query, key, key, padding, mask, is_causal)
+            return _added(attention._modules["out_proj"], y, residual)
+        y = attention(
+            query,
+            key,
+            key,
+            attn_mask=mask,
+            key_padding_mask=padding,
+            need_weights=False,
+            is_causal=is_causal,
+        )[0]
+        dropout: Any = self._modules[self._attentions[name]]
+        return _sum(residual, dropout(y))
+
+    def _fed_forward(self, plan: _Plan, x: Any, residual: Any) -> Any:
+        """residual + dropout(linear2(dropout(activation(linear1(x)))))."""
+        modules: Any = self._modules
+        linear1, linear2 = modules["linear1"], modules["linear2"]
+        if plan.first is not None:
+            pack = linear1._pack
+            if pack is None:
+                pack = linear1._make_pack()
+            hidden = pack(x, *plan.first)
+        else:
+            hidden = modules["dropout"](self.activation(linear1(x)))
+        if plan.second:
+            return _added(linear2, hidden, residual)
+        return _sum(residual, modules[self._last_dropout](linear2(hidden)))
+
+
+def _hashable(value: Any) -> bool:
+    return type(value).__hash__ is not None
+
+
+def _activation(given: str | Callable[[Any], Any]) -> Callable[[Any], Any]:
+    if given == "relu":
+        return F.relu
+    if given == "gelu":
+        return F.gelu
+    if isinstance(given, str):
+        raise ValueError(f"activation should be relu/gelu, not {given}")
+    if not callable(given):
+        raise TypeError(f"activation should be a callable or a name, got {given!r}")
+    return given
+
+
+class TransformerEncoderLayer(_TransformerLayer):
+    """Self-attention and a feed-forward block, each with a residual and a LayerNorm.
+
+    src (B, T, d_model) with batch_first, (T, B, d_model) without, or (T, d_model); the result has
+    its shape. Masks as in MultiheadAttention. `activation` is "relu", "gelu" or a callable of one
+    array. With `norm_first` each block begins with its norm, else it ends with it.
+
+    Linear layers run with the activation or the residual behind them, unless one of the children
+    has a hook, is of a subclass or has its forward replaced. The result has the same bits. Follows
+    torch.nn.TransformerEncoderLayer.
+    """
+
+    self_attn: Any
+    norm1: Any
+    norm2: Any
+    _attentions: ClassVar[dict[str, str]] = {"self_attn": "dropout1"}
+    _last_dropout: ClassVar[str] = "dropout2"
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        more = {"batch_first": batch_first, "device": device, "dtype": dtype}
+        self._start(d_model, nhead, dropout, more, bias)
+        self._finish(
+            d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias
+        )
+
+    def forward(
+        self,
+        src: ArrayInput,
+        src_mask: Any = None,
+        src_key_padding_mask: Any = None,
+        is_causal: bool = False,
+    ) -> Array:
+        plan = self._current_plan()
+        x: Any = float32(src, "TransformerEncoderLayer", "src")
+        modules: Any = self._modules
+        norm1, norm2 = modules["norm1"], modules["norm2"]
+        rest = (src_key_padding_mask, src_mask, is_causal)
+        if self.norm_first:
+            z = norm1(x)
+            x = self._attended(plan, "self_attn", z, z, x, *rest)
+            return self._fed_forward(plan, norm2(x), x)  # type: ignore[no-any-return]
+        x = norm1(self._attended(plan, "self_attn", x, x, x, *rest))
+        return norm2(self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
+
+
+class TransformerDecoderLayer(_TransformerLayer):
+    """Self-attention, attention to `memory`, and a feed-forward block, with residuals and norms.
+
+    tgt (B, T, d_model) and memory (B, S, d_model) with batch_first, (T, B, d_model) and
+    (S, B, d_model) without, or without a batch; the result has tgt's shape. The rest as in
+    TransformerEncoderLayer. Follows torch.nn.TransformerDecoderLayer.
+    """
+
+    self_attn: Any
+    multihead_attn: Any
+    norm1: Any
+    norm2: Any
+    norm3: Any
+    _attentions: ClassVar[dict[str, str]] = {"self_attn": "dropout1", "multihead_attn": "dropout2"}
+    _last_dropout: ClassVar[str] = "dropout3"
+
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        more = {"batch_first": batch_first, "device": device, "dtype": dtype}
+        self._start(d_model, nhead, dropout, more, bias)
+        self._finish(
+            d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias
+        )
+
+    def forward(
+        self,
+        tgt: ArrayInput,
+        memory: ArrayInput,
+        tgt_mask: Any = None,
+        memory_mask: Any = None,
+        tgt_key_padding_mask: Any = None,
+        memory_key_padding_mask: Any = None,
+        tgt_is_causal: bool = False,
+        memory_is_causal: bool = False,
+    ) -> Array:
+        plan = self._current_plan()
+        x: Any = float32(tgt, "TransformerDecoderLayer", "tgt")
+        memory = float32(memory, "TransformerDecoderLayer", "memory")
+        modules: Any = self._modules
+        norm1, norm2, norm3 = modules["norm1"], modules["norm2"], modules["norm3"]
+        own = (tgt_key_padding_mask, tgt_mask, tgt_is_causal)
+        other = (memory_key_padding_mask, memory_mask, memory_is_causal)
+        if self.norm_first:
+            z = norm1(x)
+            x = self._attended(plan, "self_attn", z, z, x, *own)
+            x = self._attended(plan, "multihead_attn", norm2(x), memory, x, *other)
+            return self._fed_forward(plan, norm3(x), x)  # type: ignore[no-any-return]
+        x = norm1(self._attended(plan, "self_attn", x, x, x, *own))
+        x = norm2(self._attended(plan, "multihead_attn", x, memory, x, *other))
+        return norm3(self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
