@@ -66,6 +66,10 @@ def good(name):
             call |= {"weight_hh": make("bad/v", (20, 4)), "h0": make("bad/h", (3, 4))}
             call |= {"weight_hr": make("bad/r", (4, 5)), "c0": make("bad/c", (3, 5))}
         return call
+    if name == "rotary_table":
+        return {"first": 3, "count": 2, "dim": 4}
+    if name == "rotary_embedding":
+        return {"input": x, "cos": x[:, :2], "sin": x[:, 2:4]}
     return {"input": x, "dim": -1} if name.endswith("softmax") else {"input": x}
 
 

@@ -20,7 +20,7 @@ std::pair<py::array, py::array> table_op(py::handle first, py::handle count, py:
     throw_value({op, "base"}, "must be a finite number of at least 1, got " + std::to_string(base));
   }
   const py::ssize_t shape[] = {n, width / 2};
-  Output c(cos, shape, 2, op, "cos"), s(sin, shape, 2, op, "sin");
+  Output c(cos, shape, 2, op, "cos_out"), s(sin, shape, 2, op, "sin_out");
   float *to_cos = c.data(), *to_sin = s.data();
   {
     const ReleaseGil release(20.0 * static_cast<double>(n) * static_cast<double>(width),
@@ -97,7 +97,8 @@ py::array rotary_op(py::handle input, py::handle cos, py::handle sin, bool inter
 
 void bind_rotary(py::module_& m) {
   m.def("rotary_table", &table_op, py::arg("first"), py::arg("count"), py::arg("dim"),
-        py::arg("base") = 10000.0, py::arg("cos") = py::none(), py::arg("sin") = py::none());
+        py::arg("base") = 10000.0, py::arg("cos_out") = py::none(),
+        py::arg("sin_out") = py::none());
   m.def("rotary_embedding", &rotary_op, py::arg("input"), py::arg("cos"), py::arg("sin"),
         py::arg("interleaved") = false, py::arg("out") = py::none());
 }

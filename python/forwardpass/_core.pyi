@@ -540,8 +540,8 @@ def rotary_table(
     count: typing.Any,
     dim: typing.Any,
     base: typing.SupportsFloat | typing.SupportsIndex = 10000.0,
-    cos: typing.Any = None,
-    sin: typing.Any = None,
+    cos_out: typing.Any = None,
+    sin_out: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

@@ -50,7 +50,10 @@ class Masks:
         if attn_mask is not None:
             self.attn = _attention_mask(_array(attn_mask, "attn_mask"), sizes, keys)
         elif is_causal:
-            raise ValueError("Need attn_mask if specifying the is_causal hint.")
+            raise ValueError(
+                "Need attn_mask if specifying the is_causal hint. You may use the Transformer "
+                "module method `generate_square_subsequent_mask` to create this mask."
+            )
         if key_padding_mask is not None:
             padding = _array(key_padding_mask, "key_padding_mask")
             want = (sizes[0], keys) if batched else (keys,)

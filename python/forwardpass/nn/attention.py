@@ -77,8 +77,13 @@ class MultiheadAttention(Layer):
     ) -> None:
         super().__init__()
         self.__dict__["_modules"] = Children()  # a change of out_proj is one of the layers around
-        self.embed_dim = width = integer(_OP, "embed_dim", embed_dim, 1)
-        self.num_heads = integer(_OP, "num_heads", num_heads, 1)
+        self.embed_dim = width = integer(_OP, "embed_dim", embed_dim, -(1 << 62))
+        self.num_heads = integer(_OP, "num_heads", num_heads, -(1 << 62))
+        if width <= 0 or self.num_heads <= 0:
+            raise ValueError(
+                "embed_dim and num_heads must be greater than 0, "
+                f"got embed_dim={width} and num_heads={self.num_heads} instead"
+            )
         self.kdim = width if kdim is None else integer(_OP, "kdim", kdim, 1)
         self.vdim = width if vdim is None else integer(_OP, "vdim", vdim, 1)
         self.dropout = dropout
