@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from forwardpass import _core
+
 from . import functional as F
 from ._checks import integer
 from ._structure import EPOCH
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ._typing import Array, ArrayInput
+
+_layer_norm = _core.layer_norm
 
 # What a product's epilogue calls the functions that may be given as `activation`.
 _NAMES: dict[Any, str] = {
@@ -45,6 +49,7 @@ class _Plan(NamedTuple):
     attentions: dict[str, bool]  # out_proj, the dropout behind it and the residual, by attention
     first: tuple[str, float] | None  # linear1 with the activation and the dropout behind it
     second: bool  # linear2, the dropout behind it and the residual
+    in_place: frozenset[str]  # norms that nobody watches, which may write over a sum of ours
 
 
 def _added(product: Linear, x: Any, residual: Any) -> Any:
@@ -129,12 +134,23 @@ class _TransformerLayer(Module):
         second = plain(modules.get("linear2"), (Linear,)) and plain(
             modules.get(self._last_dropout), (Dropout,)
         )
-        plan = self.__dict__["_plan"] = _Plan(epoch, attentions, fused, second)
+        norms = frozenset(name for name in modules if plain(modules[name], (LayerNorm,)))
+        plan = self.__dict__["_plan"] = _Plan(epoch, attentions, fused, second, norms)
         return plan
 
     def _current_plan(self) -> _Plan:
         plan = self._plan
         return self._make_plan() if plan is None or plan.epoch != EPOCH[0] else plan
+
+    def _normed(self, plan: _Plan, name: str, x: Any) -> Any:
+        """The norm of a sum that is ours alone."""
+        norm: Any = self._modules[name]
+        if name not in plan.in_place:
+            return norm(x)
+        pack = norm._pack
+        if pack is None:
+            pack = norm._make_pack()
+        return _layer_norm(x, norm.normalized_shape, pack[0], pack[1], norm.eps, x)
 
     # ---- blocks ----------------------------------------------------------------------------
 
@@ -247,14 +263,13 @@ class TransformerEncoderLayer(_TransformerLayer):
         plan = self._current_plan()
         x: Any = float32(src, "TransformerEncoderLayer", "src")
         modules: Any = self._modules
-        norm1, norm2 = modules["norm1"], modules["norm2"]
         rest = (src_key_padding_mask, src_mask, is_causal)
         if self.norm_first:
-            z = norm1(x)
+            z = modules["norm1"](x)
             x = self._attended(plan, "self_attn", z, z, x, *rest)
-            return self._fed_forward(plan, norm2(x), x)  # type: ignore[no-any-return]
-        x = norm1(self._attended(plan, "self_attn", x, x, x, *rest))
-        return norm2(self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
+            return self._fed_forward(plan, modules["norm2"](x), x)  # type: ignore[no-any-return]
+        x = self._normed(plan, "norm1", self._attended(plan, "self_attn", x, x, x, *rest))
+        return self._normed(plan, "norm2", self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
 
 
 class TransformerDecoderLayer(_TransformerLayer):
@@ -309,14 +324,14 @@ class TransformerDecoderLayer(_TransformerLayer):
         x: Any = float32(tgt, "TransformerDecoderLayer", "tgt")
         memory = float32(memory, "TransformerDecoderLayer", "memory")
         modules: Any = self._modules
-        norm1, norm2, norm3 = modules["norm1"], modules["norm2"], modules["norm3"]
         own = (tgt_key_padding_mask, tgt_mask, tgt_is_causal)
         other = (memory_key_padding_mask, memory_mask, memory_is_causal)
         if self.norm_first:
-            z = norm1(x)
+            z = modules["norm1"](x)
             x = self._attended(plan, "self_attn", z, z, x, *own)
-            x = self._attended(plan, "multihead_attn", norm2(x), memory, x, *other)
-            return self._fed_forward(plan, norm3(x), x)  # type: ignore[no-any-return]
-        x = norm1(self._attended(plan, "self_attn", x, x, x, *own))
-        x = norm2(self._attended(plan, "multihead_attn", x, memory, x, *other))
-        return norm3(self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
+            x = self._attended(plan, "multihead_attn", modules["norm2"](x), memory, x, *other)
+            return self._fed_forward(plan, modules["norm3"](x), x)  # type: ignore[no-any-return]
+        x = self._normed(plan, "norm1", self._attended(plan, "self_attn", x, x, x, *own))
+        x = self._attended(plan, "multihead_attn", x, memory, x, *other)
+        x = self._normed(plan, "norm2", x)
+        return self._normed(plan, "norm3", self._fed_forward(plan, x, x))  # type: ignore[no-any-return]
