@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from _arrays import assert_same_bytes, misaligned
+from _mutants import assert_rejected, bfloat16, tensor_float
 from forwardpass import _core
 from forwardpass.nn import functional as F
 from forwardpass.nn.functional import _rotary
@@ -187,3 +188,42 @@ T = np.zeros((5, 4), np.float32)
 def test_bad_input(error, words, arguments):
     with pytest.raises(error, match=words):
         F.rotary_embedding(**{"input": X, **arguments})
+
+
+# --- the bounds can fail ---
+
+
+def turned_by(cos, sin):
+    """The rotation in float64 by other angles."""
+    a, b = X_UNIT[:, :32].astype(float), X_UNIT[:, 32:].astype(float)
+    return np.concatenate([a * cos - b * sin, b * cos + a * sin], 1)
+
+
+X_UNIT = make("rotary/mutant", (40, 64))
+COS, SIN = _core.rotary_table(0, 40, 64)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        turned_by(bfloat16(COS), SIN),
+        turned_by(tensor_float(COS), tensor_float(SIN)),
+        turned_by(COS, -SIN),
+        turned_by(np.roll(COS, 1, 0), np.roll(SIN, 1, 0)),
+        X_UNIT.reshape(40, 32, 2).transpose(0, 2, 1).reshape(40, 64),
+        X_UNIT,
+    ],
+    ids=["bfloat16", "TF32", "the other way", "a position late", "pairs", "not at all"],
+)
+def test_the_bound_rejects(mutant):
+    assert_rejected("rotary_embedding", mutant, input=X_UNIT, cos=COS, sin=SIN)
+
+
+def test_the_tables_bound_rejects():
+    """Angles in float32, as many have them, and float32's last bit."""
+    assert_rejected(
+        "rotary_table", (COS.view(np.int32) + 2).view(np.float32), first=0, count=40, dim=64
+    )
+    frequency = (10000.0 ** (-2 * np.arange(32) / 64)).astype(np.float32)
+    angle = np.arange(5000, 5040, dtype=np.float32)[:, None] * frequency
+    assert_rejected("rotary_table", np.cos(angle.astype(float)), first=5000, count=40, dim=64)
