@@ -1,5 +1,6 @@
-#include "../kernels/rotary.h"
 #include "../kernels/table.h"
+
+#include "../kernels/rotary.h"
 
 namespace forwardpass {
 namespace FP_ISA {
