@@ -18,9 +18,8 @@ from onnx import helper, numpy_helper
 import attention
 from cases import Arguments, Case
 from contenders import RECURRENT, UnsupportedError, output
-from recurrent import layers_of, names_of
-from contenders import UnsupportedError, output
 from onnx_transformer import encoder_layer
+from recurrent import layers_of, names_of
 
 OPSET = 21  # Gelu, and GroupNormalization with a weight a channel
 NEWER = {"Attention": 23}

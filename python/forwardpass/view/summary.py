@@ -24,11 +24,9 @@ if TYPE_CHECKING:
 _PRODUCTS = ("Linear", "Conv1d", "Conv2d")  # each output meets a row of the weight
 _SCATTERS = ("ConvTranspose1d", "ConvTranspose2d")  # each input does
 _STEPS = ("RNNBase", "RNNCellBase")  # each row of the input meets every row of all weights
-_NOTE = (
-    "Multiply-adds: products of Linear, convolutions and recurrent layers; biases, other layers and\n"
 _PROJECTS = ("MultiheadAttention",)  # each element of query, key and value meets a column of one
 _NOTE = (
-    "Multiply-adds: the products of Linear, convolutions and projections; biases, the rest and\n"
+    "Multiply-adds: products of Linear, convolutions, recurrent layers; biases, other layers and\n"
     "what happens outside layers count 0. Activations: all that the pass allocates when it goes\n"
     "layer by layer; pairs that Sequential fuses allocate less."
 )
