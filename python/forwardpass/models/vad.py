@@ -6,9 +6,8 @@
     four convolutions of width 3 with ReLU, the second and third with stride 2: one frame of 128
 
 A chunk has four frames, too few for a convolution that runs along them; so frames stand one behind
-the other, (B, T, channels), and a convolution is one product of every frame's window.
-
-    h, c = LSTM(frame, (h, c));  probability = sigmoid(dense(relu(h)))
+the other, (B, T, channels), and a convolution is one product of every frame's window. An output is
+the same chain of fma over the same products as in Conv1d, and has its bytes.
 
 Source: the graph in silero_vad_16k_op15.onnx of silero-vad 6.2.3.
 """
@@ -29,7 +28,9 @@ from forwardpass.nn._layer import PackedLayer
 from forwardpass.nn.functional._shape import float32
 
 _OP = "SileroVAD"
+_CONTEXT = 64  # samples before a chunk, and mirrored behind it
 _BINS = 129  # of a spectrum of 256 samples
+_FRAME, _HOP = 256, 128  # samples
 _WIDTH = 128
 # (channels in, channels out, stride)
 _ENCODER = ((_BINS, 128, 1), (128, 64, 2), (64, 64, 2), (64, _WIDTH, 1))
@@ -47,31 +48,27 @@ class VADState(NamedTuple):
 
 
 class _WindowPack:
-    """A convolution's weight (O, I, kernel), packed for windows (*, kernel * I)."""
+    """A convolution's weight (O, I, kernel), packed for windows (*, I * kernel)."""
 
     def __init__(self, weight: Any, bias: Any) -> None:
         self.shape = weight.shape
-        rows = np.ascontiguousarray(weight.transpose(0, 2, 1)).reshape(len(weight), -1)
-        self.product = _core.PackedLinear(rows, bias)
+        self.product = _core.PackedLinear(weight.reshape(len(weight), -1), bias)
 
     def weight(self) -> Any:
-        outputs, inputs, kernel = self.shape
-        rows = self.product.weight().reshape(outputs, kernel, inputs)
-        return np.ascontiguousarray(rows.transpose(0, 2, 1))
+        return self.product.weight().reshape(self.shape)
 
 
 class FrameConv(PackedLayer):
-    """A convolution along frames: (B, T, in_channels) to (B, (T - kernel) // stride + 1, out).
+    """A convolution along frames of width 3 with ReLU: (B, T, in) to (B, ceil(T / stride), out).
 
-    weight (out, in, kernel) as in Conv1d. An output is one chain of fma over the window in the
-    order of memory: frame by frame, channel by channel. `activation` runs in the product.
+    weight (out, in, 3) as in Conv1d with padding 1, whose bytes the result has.
     """
 
     weight: Any
     bias: Any
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int, bias: bool = True
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = True
     ) -> None:
         super().__init__()
         self.in_channels, self.out_channels = inputs, outputs
@@ -85,28 +82,48 @@ class FrameConv(PackedLayer):
     def _build_pack(self) -> _WindowPack:
         return _WindowPack(self.weight, self.bias)
 
-    def forward(self, x: Any, activation: str | None = None) -> Any:
+    def forward(self, input: Any) -> Any:
         pack = self._pack
         if pack is None:
             pack = self._make_pack()
-        batch, frames, channels = x.shape
-        count = (frames - self.kernel_size) // self.stride + 1
-        step = 4 * channels
-        # Overlapping windows of the frames, without a copy; x is ours and contiguous.
-        windows = np.ndarray(
-            (batch, count, self.kernel_size * channels),
-            np.float32,
-            x,
-            0,
-            (frames * step, self.stride * step, 4),
-        )
-        return pack.product(windows, activation)
+        batch, frames, channels = input.shape
+        stride = self.stride
+        count = -(-frames // stride)
+        # windows[b, i, c, k] = input[b, i * stride + k - 1, c], 0 before and behind the frames
+        windows = np.zeros((batch, count, channels, 3), np.float32)
+        windows[:, :, :, 1] = input[:, ::stride]
+        if count > 1:
+            windows[:, 1:, :, 0] = input[:, stride - 1 : -1 : stride]
+        if frames > 1:
+            after = input[:, 1::stride]
+            windows[:, : after.shape[1], :, 2] = after
+        return pack.product(windows.reshape(batch, count, -1), "relu")
 
     def extra_repr(self) -> str:
-        return (
-            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}"
-        )
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
+
+
+class Spectrum(FrameConv):
+    """Magnitudes of 129 bins of a short-time Fourier transform: (B, n) to (B, T, 129).
+
+    weight (258, 1, 256): the real parts of all bins, then the imaginary ones, windowed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, 2 * _BINS, _FRAME, _HOP, bias=False)
+
+    def forward(self, input: Any) -> Any:
+        pack = self._pack
+        if pack is None:
+            pack = self._make_pack()
+        batch, length = input.shape
+        count = (length - _FRAME) // _HOP + 1
+        # Overlapping windows of the samples, which are ours and contiguous, without a copy.
+        strides = (4 * length, 4 * _HOP, 4)
+        y = pack.product(np.ndarray((batch, count, _FRAME), np.float32, input, 0, strides))
+        with np.errstate(all="ignore"):  # each operation is rounded once
+            y *= y
+            return np.sqrt(y[:, :, :_BINS] + y[:, :, _BINS:])
 
 
 class SileroVAD(Module):
@@ -118,12 +135,12 @@ class SileroVAD(Module):
 
     sampling_rate = 16000
     chunk = 512  # samples
-    context = 64
+    context = _CONTEXT
 
     def __init__(self) -> None:
         super().__init__()
-        self.stft = FrameConv(1, 2 * _BINS, 256, 128, bias=False)
-        self.encoder = ModuleList([FrameConv(i, o, 3, stride) for i, o, stride in _ENCODER])
+        self.stft = Spectrum()
+        self.encoder = ModuleList([FrameConv(i, o, stride=s) for i, o, s in _ENCODER])
         self.rnn = LSTMCell(_WIDTH, _WIDTH)
         self.head = Linear(_WIDTH, 1)
 
@@ -133,18 +150,23 @@ class SileroVAD(Module):
         return VADState(np.zeros((batch_size, self.context), np.float32), zeros, zeros)
 
     def forward(self, chunk: Any, state: VADState | None = None) -> tuple[Any, VADState]:
-        x = float32(chunk, _OP, "chunk")
+        x = chunk if type(chunk) is np.ndarray else float32(chunk, _OP, "chunk")
+        if x.dtype != np.float32:
+            x = float32(x, _OP, "chunk")
+        single = x.ndim == 1
         if x.shape[-1:] != (self.chunk,) or x.ndim > 2:
             raise ValueError(
                 f"{_OP}: chunk must have shape ({self.chunk},) or (B, {self.chunk}), got {x.shape}"
             )
-        single = x.ndim == 1
-        x = x.reshape(-1, self.chunk)
+        if single:
+            x = x[None]
         if state is None:
             state = self.initial_state(len(x))
-        elif state.context.shape != (len(x), self.context):
-            raise ValueError(f"{_OP}: a state of {len(state.context)} streams with {len(x)} chunks")
-        h, c = self.rnn(self._frames(state.context, x), (state.h, state.c))
+        elif len(state[0]) != len(x):
+            raise ValueError(f"{_OP}: a state of {len(state[0])} streams with {len(x)} chunks")
+        context, h, c = state
+        modules: Any = self._modules
+        h, c = modules["rnn"](self._frames(context, x), (h, c))
         probability = self._probability(h)
         # a copy, so that the state does not hold on to the caller's chunk, nor sees it change
         after = VADState(x[:, -self.context :].copy(), h, c)
@@ -175,31 +197,20 @@ class SileroVAD(Module):
 
     def _frames(self, context: Any, x: Any) -> Any:
         """What the LSTM gets of each chunk: (B, 128)."""
-        mirrored = x[:, -2 : -self.context - 2 : -1]
-        samples = np.concatenate([context, x, mirrored], 1)
-        spectrum = self.stft(samples[:, :, None])
-        re, im = spectrum[:, :, :_BINS], spectrum[:, :, _BINS:]
-        y = _framed(len(x), re.shape[1], _BINS)
-        inner = y[:, 1:-1]
-        with np.errstate(all="ignore"):  # each operation is rounded once
-            np.multiply(im, im, inner)
-            np.sqrt(np.add(re * re, inner, inner), inner)
-        for layer in self.encoder:
-            z = layer(y, "relu")
-            y = _framed(*z.shape)
-            y[:, 1:-1] = z
-        return y[:, 1]
+        modules: Any = self._modules
+        end = _CONTEXT + x.shape[1]
+        samples = np.empty((len(x), end + _CONTEXT), np.float32)
+        samples[:, :_CONTEXT] = context
+        samples[:, _CONTEXT:end] = x
+        samples[:, end:] = samples[:, end - 2 : end - _CONTEXT - 2 : -1]
+        y = modules["stft"](samples)
+        for layer in modules["encoder"]._modules.values():
+            y = layer(y)
+        return y[:, 0]
 
     def _probability(self, h: Any) -> Any:
         modules: Any = self._modules
         return F.sigmoid(modules["head"](F.relu(h)))[:, 0]
-
-
-def _framed(batch: int, frames: int, channels: int) -> Any:
-    """Room for frames with one of zeros before and behind them: a convolution's padding."""
-    y = np.empty((batch, frames + 2, channels), np.float32)
-    y[:, 0] = y[:, -1] = 0
-    return y
 
 
 def load(path: str | os.PathLike[str]) -> SileroVAD:
