@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from forwardpass.nn import Linear, RMSNorm
+from forwardpass.nn import Linear, Module, RMSNorm
 from forwardpass.nn import functional as F
 
 _ACTIVATIONS = {
@@ -17,7 +17,7 @@ _ACTIVATIONS = {
 }
 
 
-def _plain(layer: Any, kind: type) -> bool:
+def _plain(layer: Any, kind: type[Module]) -> bool:
     """No hook, no subclass, no forward of its own."""
     return type(layer) is kind and not layer._hooked and "forward" not in layer.__dict__
 

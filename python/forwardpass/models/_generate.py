@@ -91,7 +91,7 @@ class TextDecoder(TextModel):
         return self.pieces(tokens)
 
     def pieces(self, tokens: Iterable[int]) -> Iterator[str]:
-        """Tokens as text: a piece comes when its last byte is there; special tokens are left out."""
+        """Tokens as text, special ones left out: a piece comes when its last byte is there."""
         decoder = package().decoders.DecodeStream(skip_special_tokens=True)
         for token in tokens:
             piece = decoder.step(self.tokenizer, token)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from forwardpass.io import folders, safetensors
+from forwardpass.io import folders
 from forwardpass.nn._layer import PackedLayer
 from forwardpass.nn._stacked import StackingLayer
 
@@ -54,8 +54,7 @@ def load(path: str | os.PathLike[str], *, progress: bool | None = None) -> Any:
     source = _open(name)
     kind = _registry.find(source.config.get("model_type"), source.path)
     model = kind.from_config(source.config)
-    tensors = fitted(source.tensors, model)
-    model.load_state_dict(tensors)
+    model.load_state_dict(fitted(source.tensors, model))
     model.attach(source)
     prepare(model, progress)
     return model
@@ -74,9 +73,7 @@ def _open(path: str) -> Source:
         from . import gguf as reader
 
         return reader.read(path)
-    tensors = (
-        folders.open_path(path) if not os.path.isfile(path) else safetensors.open_tensors(path)
-    )
+    tensors = folders.open_path(path)  # a file; or an error that says what there is not
     if "lstm_cell.weight_hh" in tensors and "stft_conv.weight" in tensors:
         raise ValueError(
             f"{path}: an older Silero VAD than the package's .onnx; load silero_vad_16k_op15.onnx"
@@ -120,10 +117,19 @@ def _matches(name: str, patterns: Iterable[str]) -> bool:
 def prepare(model: Any, progress: bool | None = None) -> None:
     """Pack every layer now, in order, so that the first call is like any other."""
     layers = [m for m in model.modules() if isinstance(m, (PackedLayer, StackingLayer))]
+    # The largest first: what packing needs for a moment is taken while little else is there.
+    # Sorting keeps parents before their children, whose weights a stacked product packs as one.
+    layers.sort(key=_size, reverse=True)
     with Progress(len(layers), "packing weights", progress) as bar:
-        for layer in layers:  # parents first: a stacked product packs its children as one
+        for layer in layers:
             if isinstance(layer, StackingLayer):
                 layer._current()
             elif layer._pack is None:
                 layer._make_pack()
+                for parameter in layer.parameters(recurse=False):
+                    parameter._shed()
             bar.step()
+
+
+def _size(layer: Any) -> int:
+    return sum(parameter.size for parameter in layer.parameters())

@@ -20,10 +20,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from forwardpass import _core
-from forwardpass.nn import Embedding, LayerNorm, Linear, Module, ModuleList
+from forwardpass.nn import LayerNorm, Linear, Module, ModuleList
 from forwardpass.nn import functional as F
 from forwardpass.nn._stacked import StackingLayer
 
+from ._embedding import TokenEmbedding
 from ._fused import added, product
 from ._settings import Settings
 from ._text import TextEncoder
@@ -100,7 +101,8 @@ class BertAttention(Module):
         self.output = BertOutput(width, width, eps)
 
     def forward(self, x: Any, rows: Rows) -> Any:
-        return self.output(self.self(x, rows), x)
+        modules: Any = self._modules
+        return modules["output"](modules["self"](x, rows), x)
 
 
 class BertIntermediate(Module):
@@ -139,9 +141,9 @@ class BertEncoder(Module):
 class BertEmbeddings(Module):
     def __init__(self, vocabulary: int, positions: int, types: int, width: int, eps: float) -> None:
         super().__init__()
-        self.word_embeddings = Embedding(vocabulary, width)
-        self.position_embeddings = Embedding(positions, width)
-        self.token_type_embeddings = Embedding(types, width)
+        self.word_embeddings = TokenEmbedding(vocabulary, width)
+        self.position_embeddings = TokenEmbedding(positions, width)
+        self.token_type_embeddings = TokenEmbedding(types, width)
         self.LayerNorm = LayerNorm(width, eps=eps)
 
     def forward(self, ids: Any, types: Any, positions: Any) -> Any:
@@ -189,10 +191,8 @@ class BertModel(TextEncoder):
                 f"{hidden_size} and {num_attention_heads}"
             )
         if hidden_act not in _ACTIVATIONS.values():
-            raise ValueError(
-                f"BertModel: hidden_act must be one of {', '.join(sorted(set(_ACTIVATIONS.values())))}"
-                f", got {hidden_act!r}"
-            )
+            choices = ", ".join(sorted(set(_ACTIVATIONS.values())))
+            raise ValueError(f"BertModel: hidden_act must be one of {choices}, got {hidden_act!r}")
         self.hidden_size, self.longest = hidden_size, max_position_embeddings
         self.embeddings = BertEmbeddings(
             vocab_size, max_position_embeddings, type_vocab_size, hidden_size, layer_norm_eps

@@ -1,4 +1,4 @@
-"""GGUF: the weights, settings and tokenizer of llama.cpp's files (the `gguf` package, extra [gguf]).
+"""GGUF: weights, settings and tokenizer of llama.cpp's files (the `gguf` package, extra [gguf]).
 
 Quantised tensors stay in the mapped file and become float32 when a layer packs them, so that memory
 holds the packed model, the file's pages and one layer. llama.cpp stores the rows of q and k so that
@@ -11,6 +11,7 @@ Source: the format's description in ggml's docs/gguf.md, and convert_hf_to_gguf.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from functools import partial
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from forwardpass.io.gguf import TensorInfo, open_file
 from forwardpass.io.stored import Stored
 
 from ._load import Source
@@ -51,6 +53,10 @@ _SETTINGS = {
     "rope_theta": "rope.freq_base",
 }
 
+# Read when a tokenizer is asked for: it takes longer than the rest.
+_VOCABULARY = tuple(f"tokenizer.ggml.{n}" for n in ("tokens", "merges", "scores", "token_type"))
+_ROWS = 1024  # of a tensor, made float32 at a time
+
 
 class Quantised(Stored):
     """A float32 tensor in a mapped GGUF file, in one of ggml's formats.
@@ -61,63 +67,74 @@ class Quantised(Stored):
     __slots__ = ("_heads",)
 
     def __init__(self, raw: Any, kind: Any, shape: tuple[int, ...], heads: int = 0) -> None:
+        """`raw`: (rows, bytes of a row), the last axis of `shape` being a row."""
         super().__init__(raw, kind, shape)
         self._heads = heads
 
     def __call__(self) -> Any:
-        from gguf.quants import dequantize  # type: ignore[import-not-found,unused-ignore]
-
-        array = dequantize(self._raw, self._type).reshape(self.shape)
+        whole = np.empty((len(self._raw), self.shape[-1]), np.float32)
+        for first in range(0, len(whole), _ROWS):  # what is needed on the way stays small
+            cut = slice(first, first + _ROWS)
+            whole[cut] = self._wide(self._raw[cut])
+        array = whole.reshape(self.shape)
         if self._heads:
             pairs = array.reshape(self._heads, -1, 2, *self.shape[1:])
-            array = pairs.swapaxes(1, 2).reshape(self.shape)
-        return np.ascontiguousarray(array, np.float32)
+            array = np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(self.shape)
+        return array
+
+    def rows(self, index: Any) -> Any:
+        found = self._wide(self._raw[index.ravel()])
+        return found.reshape(*index.shape, self.shape[-1])
+
+    def _wide(self, raw: Any) -> Any:
+        from gguf.quants import dequantize  # type: ignore[import-not-found,unused-ignore]
+
+        kind: Any = self._type
+        return dequantize(raw, kind)
 
 
 def read(path: str | os.PathLike[str]) -> Source:
     """What a model is made from. ValueError for a malformed file or an architecture not known."""
     name = os.fspath(path)
     try:
-        from gguf import GGUFReader
+        from gguf.constants import GGML_QUANT_SIZES  # type: ignore[import-not-found,unused-ignore]
     except ImportError:
         raise ImportError(
             f"{name}: .gguf files need the gguf package: pip install 'forwardpass[gguf]'"
         ) from None
-    if not os.path.isfile(name):
-        raise FileNotFoundError(f"{name}: no such file")
-    try:
-        reader = GGUFReader(name)
-        fields = {key: field.contents() for key, field in reader.fields.items() if _short(key)}
-    except (ValueError, IndexError, KeyError, OverflowError, UnicodeDecodeError) as error:
-        raise ValueError(f"{name}: not a valid GGUF file: {error}") from None
-    kind = fields.get("general.architecture")
-    config = _config(fields, reader.tensors, kind)
+    fields, infos, data = open_file(name, _VOCABULARY)
+    config = _config(fields, infos)
     heads = (config.get("num_attention_heads"), config.get("num_key_value_heads"))
-    tensors = {_renamed(t.name): _stored(name, t, heads) for t in reader.tensors}
+    formats = {int(kind): (kind, *sizes) for kind, sizes in GGML_QUANT_SIZES.items()}
+    tensors = {}
+    for key, info in infos.items():
+        if key == "rope_freqs.weight":  # what of it matters, from_config refuses
+            continue
+        try:
+            tensors[_renamed(key)] = _stored(key, info, data, formats, heads)
+        except ValueError as error:
+            raise ValueError(
+                f"{name}: the tensor {key!r:.80} of shape {info.shape} {error}"
+            ) from None
     config["tie_word_embeddings"] = "lm_head.weight" not in tensors
-    tensors.pop("rope_freqs.weight", None)  # what of it matters, from_config refuses
     return Source(name, config, tensors, partial(_tokenizer, name))
 
 
-def _short(key: str) -> bool:
-    """The vocabulary is read when it is asked for: it takes longer than the rest."""
-    return key not in ("tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.scores")
-
-
-def _config(fields: dict[str, Any], tensors: Any, kind: Any) -> dict[str, Any]:
+def _config(fields: dict[str, Any], tensors: dict[str, TensorInfo]) -> dict[str, Any]:
     """The settings as config.json has them."""
+    kind = fields.get("general.architecture")
     config: dict[str, Any] = {"model_type": kind, "hidden_act": "silu"}
     for ours, theirs in _SETTINGS.items():
         if (value := fields.get(f"{kind}.{theirs}")) is not None:
             config[ours] = value
     scaling = fields.get(f"{kind}.rope.scaling.type", "none")
-    if scaling != "none" or any(t.name == "rope_freqs.weight" for t in tensors):
+    if scaling != "none" or "rope_freqs.weight" in tensors:
         config["rope_scaling"] = {"rope_type": scaling if scaling != "none" else "llama3"}
     for ours in ("bos", "eos"):
         config[f"{ours}_token_id"] = fields.get(f"tokenizer.ggml.{ours}_token_id")
-    table = [t for t in tensors if t.name == "token_embd.weight"]
-    if table:
-        config["vocab_size"] = int(table[0].shape[1])
+    table = tensors.get("token_embd.weight")
+    if table is not None and table.shape:
+        config["vocab_size"] = table.shape[0]
     return config
 
 
@@ -128,31 +145,38 @@ def _renamed(name: str) -> str:
     return _NAMES.get(name, name)
 
 
-def _stored(path: str, tensor: Any, heads: tuple[Any, Any]) -> Any:
-    """A tensor that stays in the file. GGUF gives shapes in ggml's order, the last axis first."""
-    from gguf.constants import GGML_QUANT_SIZES  # type: ignore[import-not-found,unused-ignore]
-
-    shape = tuple(int(length) for length in reversed(tensor.shape))
-    turned = re.search(r"attn_([qk])\.(weight|bias)$", tensor.name)
-    count = 0 if turned is None else heads[0] if turned[1] == "q" else heads[1] or heads[0]
-    if turned is not None and (
-        not isinstance(count, int) or count < 1 or shape[0] % (2 * count) or len(shape) > 2
-    ):
-        raise ValueError(f"{path}: {tensor.name} of shape {shape} has not {count!r} heads")
-    block, size = GGML_QUANT_SIZES[tensor.tensor_type]
-    if shape[-1] % block or tensor.data.nbytes * block != int(np.prod(shape, dtype=object)) * size:
-        raise ValueError(f"{path}: {tensor.name} of shape {shape} has {tensor.data.nbytes} bytes")
-    return Quantised(tensor.data, tensor.tensor_type, shape, count)
+def _stored(
+    key: str, info: TensorInfo, data: Any, formats: dict[int, Any], heads: tuple[Any, Any]
+) -> Any:
+    """A tensor that stays in the file: a mapped array, or a Quantised."""
+    if info.kind not in formats:
+        raise ValueError(f"has the unknown format {info.kind}")
+    kind, block, size = formats[info.kind]
+    width = info.shape[-1] if info.shape else 1
+    rows = math.prod(info.shape[:-1])
+    bytes_of_row = width // block * size
+    stop = info.offset + rows * bytes_of_row
+    if width % block or stop > len(data):
+        raise ValueError(f"does not fit format {kind.name}, or the file")
+    raw = data[info.offset : stop].reshape(rows, bytes_of_row)
+    turned = re.search(r"attn_([qk])\.(weight|bias)$", key)
+    if turned is None:
+        return (
+            raw.view("<f4").reshape(info.shape)
+            if kind.name == "F32"
+            else Quantised(raw, kind, info.shape)
+        )
+    count = heads[0] if turned[1] == "q" else heads[1] or heads[0]
+    if not isinstance(count, int) or count < 1 or info.shape[0] % (2 * count):
+        raise ValueError(f"has not {count!r:.80} heads")
+    return Quantised(raw, kind, info.shape, count)
 
 
 def _tokenizer(path: str) -> Any:
     """A tokenizers.Tokenizer from the vocabulary in the file."""
-    from gguf import GGUFReader
-
     from . import _bpe
 
-    fields = GGUFReader(path).fields
-    wanted = ("model", "pre", "tokens", "merges", "token_type", "add_space_prefix")
-    keys = {name: f"tokenizer.ggml.{name}" for name in wanted}
-    found = {name: fields[key].contents() for name, key in keys.items() if key in fields}
+    fields = open_file(path)[0]
+    prefix = "tokenizer.ggml."
+    found = {k.removeprefix(prefix): v for k, v in fields.items() if k.startswith(prefix)}
     return _bpe.build(found, path)

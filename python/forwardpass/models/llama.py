@@ -18,7 +18,6 @@ import numpy as np
 
 from forwardpass.nn import (
     CausalSelfAttention,
-    Embedding,
     KVCache,
     Linear,
     Module,
@@ -27,6 +26,7 @@ from forwardpass.nn import (
     SwiGLU,
 )
 
+from ._embedding import TokenEmbedding
 from ._fused import add_norm
 from ._generate import TextDecoder
 from ._settings import Settings
@@ -79,13 +79,14 @@ class LlamaModel(Module):
 
     def __init__(self, vocabulary: int, layers: int, width: int, eps: float, *rest: Any) -> None:
         super().__init__()
-        self.embed_tokens = Embedding(vocabulary, width)
+        self.embed_tokens = TokenEmbedding(vocabulary, width)
         self.layers = ModuleList([LlamaDecoderLayer(width, *rest) for _ in range(layers)])
         self.norm = RMSNorm(width, eps)
 
     def forward(self, input_ids: Any, cache: KVCache | None = None, keep: int = 0) -> Any:
         """keep: the last so many positions are given, all of them for 0."""
-        x, residual = self.embed_tokens(input_ids), None
+        x: Any = self.embed_tokens(input_ids)
+        residual: Any = None
         for index, layer in enumerate(self.layers):
             x, residual = layer(x, residual, cache, index)
         if keep:
@@ -202,7 +203,8 @@ class LlamaForCausalLM(TextDecoder):
         held = 0 if cache is None else len(cache)
         if held + ids.shape[1] > self.longest:
             raise ValueError(
-                f"{_OP}: {held} positions and {ids.shape[1]} more are past the model's {self.longest}"
+                f"{_OP}: {held} positions and {ids.shape[1]} more are past the model's "
+                f"{self.longest}"
             )
         try:
             x = self.model(ids, cache, logits_to_keep)

@@ -190,8 +190,9 @@ class SileroVAD(Module):
         state = self.initial_state()
         h, c = state.h, state.c
         hidden = np.empty((count, _WIDTH), np.float32)
+        rnn: Any = self._modules["rnn"]
         for t in range(count):
-            h, c = self.rnn(frames[t : t + 1], (h, c))
+            h, c = rnn(frames[t : t + 1], (h, c))
             hidden[t] = h[0]
         return self._probability(hidden)
 
@@ -235,8 +236,8 @@ def _renamed(tensors: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors of the 16 kHz graph by our names."""
     found = {}
     for name, tensor in tensors.items():
-        if "else_branch" in name:  # the 8 kHz model, in the file that holds both
-            continue
+        if "else_branch" in name or tensor.dtype != np.float32:
+            continue  # the 8 kHz model in the file that holds both; a rounded one
         for mark, ours in (
             ("stft.forward_basis_buffer", "stft.weight"),
             ("encoder.", "encoder."),

@@ -136,6 +136,12 @@ class Parameter:
             if len(self._owners) == 1 and not mapped:
                 self._array, self._source = None, source
 
+    def _shed(self) -> None:
+        """Drop the array if the values can be read from their file again."""
+        with LOCK:
+            if isinstance(self._source, Stored):
+                self._array = None
+
     def _adopt(self, module: Attributes) -> None:
         with LOCK:
             self._owners = [owner for owner in self._owners if owner() is not None]
