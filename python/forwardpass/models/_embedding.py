@@ -25,7 +25,10 @@ class TokenEmbedding(Embedding):
             return super().forward(input)
         index = np.asarray(input)
         if index.dtype.kind not in "iu":
-            raise TypeError(f"embedding: input must be integers, got {index.dtype}")
+            raise TypeError(
+                f"embedding(): argument 'input' must be an integer array, got {index.dtype}; "
+                "cast it with input.astype(np.int64)"
+            )
         if index.size and not 0 <= index.min() <= index.max() < self.num_embeddings:
             wrong = index[(index < 0) | (index >= self.num_embeddings)].flat[0]
             raise IndexError(
