@@ -32,6 +32,6 @@ class TokenEmbedding(Embedding):
         if index.size and not 0 <= index.min() <= index.max() < self.num_embeddings:
             wrong = index[(index < 0) | (index >= self.num_embeddings)].flat[0]
             raise IndexError(
-                f"embedding: index {wrong} is out of range for {self.num_embeddings} rows"
+                f"embedding(): index {wrong} is out of range for {self.num_embeddings} embeddings"
             )
         return source.rows(index)
