@@ -94,7 +94,8 @@ def test_silero(name):
     voice = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20))
     wav = (0.2 * voice * (np.sin(2 * np.pi * 3 * t) > 0)).astype(np.float32)
     found = vad.probabilities(wav)
-    np.testing.assert_allclose(found, net.vad(vad.state_dict(), wav), rtol=0, atol=2e-6)
+    # The network magnifies roundings: float32 torch is as far from float64 on speech (docs/models.md).
+    np.testing.assert_allclose(found, net.vad(vad.state_dict(), wav), rtol=0, atol=4e-6)
     assert found.max() - found.min() > 0.01
 
 

@@ -159,7 +159,7 @@ def test_weights_in_branches_and_constants(tmp_path, state):
         for n, a in state.items()
     ]
     small = constant(
-        "If_0_else_branch__Inline_0__stft.forward_basis_buffer", tensor("", np.zeros(3))
+        "If_0_else_branch__Inline_0__stft.forward_basis_buffer", tensor("", np.zeros(3, np.float32))
     )
     path = tmp_path / "m.onnx"
     path.write_bytes(model(branch(small), branch(*inner)))

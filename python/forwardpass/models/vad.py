@@ -181,6 +181,8 @@ class SileroVAD(Module):
         if x.ndim != 1:
             raise ValueError(f"{_OP}: wav must have shape (n,), got {x.shape}")
         count = -(-len(x) // self.chunk)
+        if not count:
+            return np.empty(0, np.float32)
         whole = np.zeros(self.context + count * self.chunk, np.float32)
         whole[self.context : self.context + len(x)] = x
         chunks = whole[self.context :].reshape(count, self.chunk)
