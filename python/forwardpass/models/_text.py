@@ -94,6 +94,8 @@ class TextEncoder(TextModel):
         modules = _read(folder, "modules.json")
         if modules is None:
             return
+        if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
+            raise ValueError(f"{folder}: modules.json must be a list of objects")
         kinds = {str(m.get("type", "")).rpartition(".")[2]: m for m in modules}
         if extra := sorted(kinds.keys() - {"Transformer", "Pooling", "Normalize"}):
             raise NotImplementedError(f"{folder}: modules.json has {', '.join(extra)}")
