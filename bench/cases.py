@@ -14,9 +14,11 @@ from functools import partial
 
 import numpy as np
 
+import attention
 import convolutions
 import planes
 import recurrent
+import transformers
 from case import Arguments, Case
 from forwardpass.reference.arrays import make, make_indices
 
@@ -246,6 +248,8 @@ GROUPS: dict[str, Callable[[], Iterator[Case]]] = {
     **convolutions.GROUPS,
     **planes.GROUPS,
     **recurrent.GROUPS,
+    **attention.GROUPS,
+    **transformers.GROUPS,
     "embedding": embedding,
     "F.linear": raw_linear,
     "F.conv1d": raw_conv1d,

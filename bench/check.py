@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import transformers
 from cases import Arguments, Case
 from contenders import CONVOLUTIONS, RECURRENT
 from forwardpass.reference import OPS, problem
@@ -69,6 +70,8 @@ def expected(case: Case, arguments: Arguments, shape: tuple[int, ...]) -> Expect
         return Expected(shape, None, *_sequential(arguments))
     if case.op in RECURRENT:
         return Expected(shape, None, *_recurrent(case.op, arguments))
+    if case.op == transformers.OP:
+        return Expected(shape, None, *transformers.reference(arguments))
     by_rows = _BY_ROWS.get(case.op, ("input", "residual"))
     count = max(1, MOST // max(1, int(np.prod(shape[1:]))))
     rows = None

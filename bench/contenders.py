@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+import transformers
 from cases import Arguments, Case
 from forwardpass import _core, nn
 from forwardpass._timing import statement
@@ -85,6 +86,8 @@ def output(case: Case, arguments: Arguments) -> np.ndarray:
             shape = (batch, outputs, *((n + cut - span) // step + 1 for n, span in pairs))
     elif case.op == "linear":
         shape = (*a["input"].shape[:-1], a["weight"].shape[0])
+    elif case.op == "attention":
+        shape = (*a["query"].shape[:3], a["value"].shape[3])
     elif case.op == "sequential":
         shape = (1, 2)
     elif case.op == "embedding":
@@ -108,6 +111,11 @@ def ours(case: Case, arguments: Arguments, reuse: bool) -> Contender:
         return _sequential(arguments, reuse)
     if case.op in RECURRENT:
         return _recurrent(case, arguments, reuse)
+    if case.op == "attention":
+        return _attention(case, arguments, reuse)
+    if case.op == transformers.OP:
+        names = {"f": transformers.ours(arguments), "x": arguments["input"]}
+        return Contender("f(x)", names, way="TransformerEncoderLayer", fresh_only=reuse)
     if case.op == "linear" or case.op in CONVOLUTIONS:
         return _layer(case, arguments, reuse)
     return _functional(case, arguments, reuse)
@@ -130,6 +138,16 @@ def _functional(case: Case, arguments: Arguments, reuse: bool) -> Contender:
         names["out"] = output(case, arguments)
         code += ", out=out"
     return Contender(code + ")", names, way=f"F.{case.op}")
+
+
+def _attention(case: Case, arguments: Arguments, reuse: bool) -> Contender:
+    names = {**arguments, "f": F.scaled_dot_product_attention}
+    names["gqa"] = arguments["query"].shape[1] != arguments["key"].shape[1]
+    code = "f(query, key, value, is_causal=causal, enable_gqa=gqa"
+    if reuse:
+        names["out"] = output(case, arguments)
+        code += ", out=out"
+    return Contender(code + ")", names, way="F.scaled_dot_product_attention")
 
 
 def _layer(case: Case, arguments: Arguments, reuse: bool) -> Contender:

@@ -15,11 +15,14 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+import attention
 from cases import Arguments, Case
 from contenders import RECURRENT, UnsupportedError, output
+from onnx_transformer import encoder_layer
 from recurrent import layers_of, names_of
 
 OPSET = 21  # Gelu, and GroupNormalization with a weight a channel
+NEWER = {"Attention": 23}
 Node = onnx.NodeProto
 
 
@@ -32,14 +35,16 @@ class Graph:
     weights: dict[str, np.ndarray]
     inputs: dict[str, np.ndarray]
     out: np.ndarray
+    read: Callable[[np.ndarray], np.ndarray] = np.asarray  # the result, from "y"
 
     def model(self) -> bytes:
         inputs = [_info(name, array) for name, array in self.inputs.items()]
         weights = [numpy_helper.from_array(w, name) for name, w in self.weights.items()]
         graph = helper.make_graph(self.nodes, "g", inputs, [_info("y", self.out)], weights)
-        domains = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]
+        opset = max(NEWER.get(node.op_type, OPSET) for node in self.nodes)
+        domains = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, opset_imports=domains)
-        model.ir_version = 10
+        model.ir_version = 10 if opset == OPSET else 11
         serialised: bytes = model.SerializeToString()
         return serialised
 
@@ -218,12 +223,18 @@ _BY_OP: dict[str, Callable[[Arguments], list[Any]]] = {
     "group_norm": _group_norm,
     "sequential": _sequential,
     **{kind: _recurrent(kind) for kind in RECURRENT},
+    "transformer_encoder_layer": encoder_layer,
 }
 
 
 def graphs(case: Case, a: Arguments) -> list[Graph]:
     if case.group.startswith("F."):
         raise UnsupportedError("its weights are constants of a session: not the raw call")
+    if case.op == "attention":
+        return [
+            Graph(way, [node], {}, inputs, out, read or np.asarray)
+            for way, node, inputs, out, read in attention.graphs(a, _node)
+        ]
     if case.op not in _BY_OP:
         raise UnsupportedError(f"no graph for {case.op}")
     inputs = {"x": a["indices"] if case.op == "embedding" else a["input"]}

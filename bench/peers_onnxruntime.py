@@ -37,10 +37,12 @@ class OnnxRuntime:
         )
         if not reuse:
             names = {"run": session.run, "outputs": ["y"], "feed": graph.inputs}
-            return Contender("run(outputs, feed)", names, lambda r: r[0], graph.way)
+            return Contender("run(outputs, feed)", names, lambda r: graph.read(r[0]), graph.way)
         out, binding = graph.out, session.io_binding()
         for name, array in graph.inputs.items():
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         binding.bind_output("y", "cpu", 0, out.dtype, out.shape, out.ctypes.data)
         names = {"run": session.run_with_iobinding, "binding": binding, "keep": graph}
-        return Contender("run(binding)", names, lambda _: out, graph.way + ", IO binding")
+        return Contender(
+            "run(binding)", names, lambda _: graph.read(out), graph.way + ", IO binding"
+        )

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+import transformers
 from cases import Arguments, Case
 from contenders import RECURRENT, Contender, UnsupportedError, output
 
@@ -49,6 +50,8 @@ class Torch:
             "conv_transpose2d": _transposed,
             "sequential": _sequential,
             **dict.fromkeys(RECURRENT, _recurrent),
+            "attention": _attention,
+            transformers.OP: _encoder_layer,
         }.get(case.op)
         if make is not None:
             found = make(case, a, out)
@@ -208,6 +211,21 @@ def _transposed(case: Case, a: Arguments, out: Any) -> list[Contender]:
     return [*found, Contender(code, names, way="channels last", fresh_only=reuse)]
 
 
+def _attention(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """Heads as they are; for one query also a group's heads as the queries of one."""
+    names = {**a, "f": F.scaled_dot_product_attention}
+    names["gqa"] = a["query"].shape[1] != a["key"].shape[1]
+    code = "f(query, key, value, is_causal=causal, enable_gqa=gqa)"
+    reuse = out is not None
+    found = [Contender(code, names, way="F.scaled_dot_product_attention", fresh_only=reuse)]
+    if names["gqa"] and a["query"].shape[2] == 1:
+        names = {**names, "group": (1, a["key"].shape[1], -1, a["query"].shape[3])}
+        names["whole"] = a["query"].shape
+        code = "f(query.view(group), key, value).view(whole)"
+        found.append(Contender(code, names, way="grouped", fresh_only=reuse))
+    return found
+
+
 def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:
     layers = [torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2), torch.nn.Sigmoid()]
     for index, layer in ((1, layers[0]), (2, layers[2])):
@@ -220,6 +238,24 @@ def _sequential(case: Case, a: Arguments, out: Any) -> list[Contender]:
     direct = f"sigmoid(f({inner}, weight2, bias2))"
     ways = {"Sequential": "m(x)", "functional": direct}
     return [Contender(c, names, way=way, fresh_only=out is not None) for way, c in ways.items()]
+
+
+def _encoder_layer(case: Case, a: Arguments, out: Any) -> list[Contender]:
+    """The module in evaluation mode: its fast path, and the operators one by one."""
+    layer = transformers.module(a, torch.nn).eval()
+    layer.load_state_dict({name: torch.from_numpy(v) for name, v in a["state"].items()})
+    layer.requires_grad_(False)
+    names = {"f": layer, "x": a["input"]}
+
+    def slow(x: Any) -> Any:
+        torch.backends.mha.set_fastpath_enabled(False)
+        y = layer(x)
+        torch.backends.mha.set_fastpath_enabled(True)
+        return y
+
+    reuse = out is not None
+    plain = Contender("f(x)", {**names, "f": slow}, way="without its fast path", fresh_only=reuse)
+    return [Contender("f(x)", names, way="module", fresh_only=reuse), plain]
 
 
 def _simple(case: Case, a: Arguments, out: Any) -> list[Contender]:

@@ -31,6 +31,7 @@ namespace forwardpass {
   extern const UnaryKernels unary_kernels;         \
   extern const LinearKernels linear_kernels;       \
   extern const ConvKernels conv_kernels;           \
+  extern const AttentionKernels attention_kernels; \
   extern const NormKernels norm_kernels;           \
   extern const PoolKernels pool_kernels;           \
   extern const TableKernels table_kernels;         \
@@ -53,6 +54,7 @@ std::vector<const Kernels*> supported_tables() {
                                       &isa::linear_kernels,      \
                                       &isa::conv_kernels.conv1d, \
                                       &isa::conv_kernels.conv2d, \
+                                      &isa::attention_kernels,   \
                                       &isa::norm_kernels,        \
                                       &isa::pool_kernels,        \
                                       &isa::table_kernels,       \

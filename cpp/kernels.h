@@ -207,6 +207,38 @@ struct ConvKernels {
   Conv2dKernels conv2d;
 };
 
+// Scaled dot-product attention. Query head h uses key and value head h / (heads / kv_heads). Steps
+// are floats from one batch item, head and row to the next; the last dimension is contiguous.
+struct AttentionArgs {
+  const float *q = nullptr, *k = nullptr, *v = nullptr;
+  float* y = nullptr;
+  int64_t batch = 0, heads = 0, kv_heads = 0;
+  int64_t queries = 0, keys = 0, width = 0, value_width = 0;
+  int64_t q_step[3] = {}, k_step[3] = {}, v_step[3] = {}, y_step[3] = {};
+  // At most one of: added to the scores (-inf: not seen); a byte a score, 0: not seen. Steps in
+  // elements for batch item, head, query and key (0 or 1), 0 where it is the same for all.
+  const float* bias = nullptr;
+  const uint8_t* seen = nullptr;
+  int64_t mask_step[4] = {};
+  bool causal = false;  // query i sees keys 0 to offset + i
+  int64_t offset = 0;
+  double scale = 1.0;
+
+  int64_t group() const { return heads / kv_heads; }
+  // Keys [0, limit) that a causal query may see.
+  int64_t limit(int64_t query) const {
+    return causal && offset + query + 1 < keys ? offset + query + 1 : keys;
+  }
+};
+
+struct AttentionKernels {
+  int64_t rows;  // the most that `run` takes at a time
+  int64_t (*scratch)(const AttentionArgs& args, int64_t rows);  // floats that it then needs
+  // Rows [r0, r1) of one key and value head: row r is query r / group of the group's head r % group.
+  void (*run)(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t r0, int64_t r1,
+              float* scratch);
+};
+
 // Operations on rows of n floats, contiguous; x == y is allowed.
 struct NormKernels {
   // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
@@ -231,7 +263,7 @@ struct NormKernels {
                         int64_t n, float* y);
 };
 
-// Tables: rows gathered and joined, and two rows blended.
+// Tables: rows gathered and joined, two rows blended, and rows turned by a table's angles.
 enum class Bag : int { sum, mean, max };
 struct TableKernels {
   // The `count` rows of `width` floats at index, joined; factors (or null) for sum.
@@ -239,6 +271,11 @@ struct TableKernels {
               const float* factors, Bag mode, float* y);
   // p * a + q * b, three roundings
   void (*blend)(const float* a, const float* b, float p, float q, int64_t n, float* y);
+  // A row turned by the angles whose cosines and sines are given, one a pair: pair i is
+  // (x[i], x[pairs + i]), or (x[2 i], x[2 i + 1]). y may be x.
+  void (*rotate_halves)(const float* x, const float* cos, const float* sin, int64_t pairs,
+                        float* y);
+  void (*rotate_pairs)(const float* x, const float* cos, const float* sin, int64_t pairs, float* y);
 };
 
 // Windows of a pooling. Output (i, j) of a plane takes rows row_first[i] + t * row_step, t <
@@ -296,6 +333,7 @@ struct Kernels {
   const LinearKernels* linear;
   const Conv1dKernels* conv1d;
   const Conv2dKernels* conv2d;
+  const AttentionKernels* attention;
   const NormKernels* norm;
   const PoolKernels* pool;
   const TableKernels* table;

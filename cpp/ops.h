@@ -202,6 +202,12 @@ class PackedConv {
   FloatBuffer weight_, bias_;
 };
 
+// softmax(q k^T scale + mask) v for each head, see AttentionArgs. Memory does not grow with the
+// scores.
+void attention(const AttentionArgs& args);
+// 1 / sqrt(width), and 1 for an empty width; the usual AttentionArgs::scale.
+double attention_scale(int64_t width);
+
 // Rows of n floats; y may be x. `weight`, `bias` may be null.
 void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int64_t n, float* y);
 // sum = x + residual, y = rms_norm(sum).
@@ -230,6 +236,24 @@ void outer_product(const float* a, const float* b, int64_t rows, int64_t n, int6
 // index or null. Indices and offsets are trusted.
 void embedding_bag(const int64_t* index, const int64_t* offset, int64_t bags, const float* table,
                    int64_t width, const float* factors, Bag mode, float* y);
+
+// Cosines and sines of the angles p * base^(-2 i / dim), i < dim / 2, for the `count` positions p from
+// `first` on: two arrays (count, dim / 2), rounded once from our own double precision. base >= 1,
+// positions in [0, kMostPosition].
+constexpr int64_t kMostPosition = int64_t{1} << 31;
+void rotary_table(int64_t first, int64_t count, int64_t dim, double base, float* cos, float* sin);
+
+// Rows of `width` floats, the first 2 * pairs of each turned by the angles of its row of the tables,
+// the rest copied. Every array has steps in floats over `dims`; y may be x where the steps agree.
+struct RotaryArgs {
+  std::vector<int64_t> dims;  // in front of the row
+  std::vector<int64_t> x_step, y_step, table_step;
+  int64_t width = 0, pairs = 0;
+  const float *x = nullptr, *cos = nullptr, *sin = nullptr;
+  float* y = nullptr;
+  bool interleaved = false;  // pairs of neighbours instead of halves
+};
+void rotary_embedding(const RotaryArgs& args);
 
 // Sizes and torch's scale (0: none given) of one dimension that is resized.
 struct Resize {

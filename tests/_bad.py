@@ -44,6 +44,9 @@ def good(name):
     if name == "embedding_bag":
         bags = {"indices": np.array([1, 0]), "offsets": np.array([0, 2])}
         return {**bags, "weight": x, "mode": "sum", "per_sample_weights": x[0, :2]}
+    if name == "attention":
+        shapes = {"query": (2, 4, 3, 6), "key": (2, 2, 5, 6), "value": (2, 2, 5, 7)}
+        return {key: make(f"bad/{key}", shape) for key, shape in shapes.items()}
     if name == "renorm":
         return {"input": x, "max_norm": 0.5}
     if name == "outer_product":
@@ -63,6 +66,10 @@ def good(name):
             call |= {"weight_hh": make("bad/v", (20, 4)), "h0": make("bad/h", (3, 4))}
             call |= {"weight_hr": make("bad/r", (4, 5)), "c0": make("bad/c", (3, 5))}
         return call
+    if name == "rotary_table":
+        return {"first": 3, "count": 2, "dim": 4}
+    if name == "rotary_embedding":
+        return {"input": x, "cos": x[:, :2], "sin": x[:, 2:4]}
     return {"input": x, "dim": -1} if name.endswith("softmax") else {"input": x}
 
 

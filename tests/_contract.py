@@ -6,6 +6,8 @@ of float32 arrays (correctly rounded in NumPy), and fma below.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 F = np.float32
@@ -222,3 +224,120 @@ def recurrent(
             h = np.where(p + g < 0, F(0), p + g)
         y[t] = h
     return [y, h, c] if op == "lstm" else [y, h]
+
+
+LOG2E = F(1.44269502)
+EXP2 = [F(c) for c in (0.693147004, 0.240222245, 0.0555065088, 0.00967260543, 0.00133026706)]
+
+
+def exp2(x: np.ndarray) -> np.ndarray:
+    """2^x for x <= 0: whole part n to nearest, degree 5 in the rest, n put back in one rounding."""
+    y = np.where(F(-150) > x, F(-150), x)
+    n = (y + F(12582912)) - F(12582912)
+    r = y - n
+    q = np.broadcast_to(EXP2[4], r.shape)
+    for c in EXP2[3::-1]:
+        q = fma(q, r, np.broadcast_to(c, r.shape))
+    p = fma(q, r, np.broadcast_to(F(1), r.shape))
+    return np.ldexp(p.astype(np.float64), np.nan_to_num(n).astype(int)).astype(F)
+
+
+def _chain(a: np.ndarray, b: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """start + a[..., i] b[..., i] by fma, i rising."""
+    for i in range(a.shape[-1]):
+        start = fma(*np.broadcast_arrays(a[..., i], b[..., i], start))
+    return start
+
+
+def attention(
+    q: np.ndarray,
+    k: np.ndarray,
+    v: np.ndarray,
+    mask: np.ndarray | None,
+    seen: np.ndarray,
+    scale: float,
+) -> np.ndarray:
+    """One head: q (T, D), k (S, D), v (S, Dv); seen (T, S); a float mask (T, S) or None."""
+    scaled = q * F(scale * 1.4426950408889634)
+    s = _chain(scaled[:, None, :], k[None, :, :], np.zeros((len(q), len(k)), F))
+    if mask is not None:
+        s = fma(np.where(seen, mask, F(0)), np.full(s.shape, LOG2E), s)
+    s = np.where(seen, s, F(-np.inf))
+    m, total = np.full(len(q), F(-np.inf)), np.zeros(len(q), F)
+    y = np.zeros((len(q), v.shape[1]), F)
+    for first in range(0, len(k), 256):
+        block = s[:, first : first + 256]
+        after = np.fmax(m, np.fmax.reduce(block, axis=1))
+        top = np.where(after == -np.inf, F(0), after)
+        c, p = exp2(m - top), exp2(block - top[:, None])
+        total, m = fma(total, c, row_sum(p)), after
+        y = y * c[:, None]
+        for j in range(block.shape[1]):
+            added = fma(*np.broadcast_arrays(p[:, j : j + 1], v[first + j], y))
+            y = np.where(seen[:, first + j : first + j + 1], added, y)
+    return y * (F(1) / np.where(total == 0, F(1), total))[:, None] + F(0)
+
+
+# --- rotary embeddings: doubles, in + - * / alone ---
+
+LN2_HIGH, LN2_LOW = float.fromhex("0x1.62e42feep-1"), float.fromhex("0x1.a39ef35793c76p-33")
+HALF_PI = tuple(
+    map(float.fromhex, ("0x1.921fbp+0", "0x1.5110bp-22", "0x1.184698p-44", "0x1.3198a2e037073p-69"))
+)
+
+
+def logarithm(x: float) -> float:
+    m, e = math.frexp(x)
+    if m < 0.70710678118654752:
+        m, e = m * 2, e - 1
+    s = (m - 1) / (m + 1)
+    z, total = s * s, 0.0
+    for i in range(21, 2, -2):
+        total = (total + 1 / i) * z
+    return e * LN2_HIGH + (e * LN2_LOW + 2 * (s + s * total))
+
+
+def exponential(x: float) -> float:
+    n = math.floor(x * 1.4426950408889634 + 0.5)
+    r = (x - n * LN2_HIGH) - n * LN2_LOW
+    total = 1.0
+    for i in range(14, 0, -1):
+        total = 1 + total * r / i
+    return math.ldexp(total, n)
+
+
+def sine_and_cosine(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n = np.floor(x * 0.63661977236758138 + 0.5)
+    r = x
+    for part in HALF_PI:
+        r = r - n * part
+    z, s, c = r * r, np.ones_like(r), np.ones_like(r)
+    for i in range(18, 1, -2):
+        s = 1 - s * z / (i * (i + 1))
+        c = 1 - c * z / (i * (i - 1))
+    s = s * r
+    turn = n.astype(np.int64) % 4
+    return np.choose(turn, [s, c, -s, -c]), np.choose(turn, [c, -s, -c, s])
+
+
+def rotary_table(first: int, count: int, dim: int, base: float) -> tuple[np.ndarray, np.ndarray]:
+    """(cos, sin): positions times base^(-2 i / dim)."""
+    rate = -2 * logarithm(base)
+    frequency = np.array([exponential(rate * i / dim) for i in range(dim // 2)])
+    angle = np.arange(first, first + count, dtype=np.float64)[:, None] * frequency
+    sin, cos = sine_and_cosine(angle)
+    return cos.astype(F), sin.astype(F)
+
+
+def rotary_embedding(
+    x: np.ndarray, cos: np.ndarray, sin: np.ndarray, interleaved: bool
+) -> np.ndarray:
+    """x (T, D), cos and sin (T, pairs): fnma(b, s, a c) and fma(a, s, b c)."""
+    pairs = cos.shape[-1]
+    both = (slice(0, pairs), slice(pairs, 2 * pairs))
+    if interleaved:
+        both = (slice(0, 2 * pairs, 2), slice(1, 2 * pairs, 2))
+    first, second = both
+    a, b, y = x[:, first], x[:, second], x.copy()
+    y[:, first], y[:, second] = fma(-b, sin, a * cos), fma(a, sin, b * cos)
+    return y

@@ -75,6 +75,8 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
         ("avx512", "conv.", "conv_tile<8, 3>", 24),
         ("avx512", "conv.", "lanes_tile<4, false>", 24),
         ("avx2", "linear", "linear_tile<6, 1, 1, false, false>", 12),
+        ("avx512", "attention", "product_tile<6, 4, true>", 24),
+        ("avx2", "attention", "product_tile<6, 1, true>", 12),
         ("avx2", "conv.", "conv_tile<6, 1>", 12),
         ("avx2", "conv.", "lanes_tile<1, false>", 12),
     ],

@@ -137,6 +137,51 @@ def test_recurrent_layers_follow_the_contract(isa, name):
     assert seen > 30
 
 
+@pytest.mark.parametrize("kind", ["unit", "span", "sprinkled"])
+def test_attention_follows_the_contract(isa, kind):
+    for queries, keys, width, causal in (
+        (9, 70, 20, False),
+        (3, 300, 16, True),
+        (11, 530, 9, True),
+    ):
+        q, v = make("at/q", (1, 2, queries, width), kind), make("at/v", (1, 1, keys, 21), kind)
+        k, mask = (
+            make("at/k", (1, 1, keys, width), kind),
+            make("at/m", (queries, keys)) * np.float32(4),
+        )
+        mask[make("at/s", mask.shape) < -0.4] = -np.inf
+        for bias in (None, mask):
+            got = _core.attention(q, k, v, bias, causal, keys - queries, 0.3, None)
+            seen = np.ones(mask.shape, bool) if bias is None else mask > -np.inf
+            if causal:
+                seen = seen & (np.arange(keys) <= keys - queries + np.arange(queries)[:, None])
+            for head in range(2):
+                with np.errstate(all="ignore"):
+                    scale = float(np.float32(0.3))
+                    want = _contract.attention(q[0, head], k[0, 0], v[0, 0], bias, seen, scale)
+                assert_same_bytes(got[0, head], want, f"{queries}, {keys}, {width}, {causal}")
+
+
+@pytest.mark.parametrize("base", [1.0, 1.5, 100.0, 10000.0, 500000.0, 1e30])
+@pytest.mark.parametrize(("first", "count", "dim"), [(0, 300, 64), (131000, 9, 126), (2**31, 0, 2)])
+def test_rotary_tables_follow_the_contract(base, first, count, dim):
+    cos, sin = _core.rotary_table(first, count, dim, base)
+    want = _contract.rotary_table(first, count, dim, base)
+    assert_same_bytes(cos, want[0], "cos")
+    assert_same_bytes(sin, want[1], "sin")
+
+
+@pytest.mark.parametrize("interleaved", [False, True])
+@pytest.mark.parametrize("kind", ["unit", "wide", "subnormal"])
+def test_rotary_embeddings_follow_the_contract(isa, interleaved, kind):
+    for pairs in (1, 3, 7, 8, 9, 15, 16, 17, 31, 33, 64):
+        x = make(f"rotary/{pairs}", (4, 2 * pairs + pairs % 3), kind)
+        cos, sin = make("rotary/c", (4, pairs), kind), make("rotary/s", (4, pairs), kind)
+        got = _core.rotary_embedding(x, cos, sin, interleaved, None)
+        want = _contract.rotary_embedding(x, cos, sin, interleaved)
+        assert_same_bytes(got, want, f"{pairs} pairs")
+
+
 # --- the caller's floating-point environment ---
 
 

@@ -19,6 +19,8 @@ def test_out_is_the_input(isa, name):
     for arguments in sample(name):
         (want,) = op.run(arguments)
         first = next(iter(arguments))
+        if not isinstance(arguments[first], np.ndarray):
+            continue
         if want.shape != arguments[first].shape:
             continue
         own = copies(arguments)

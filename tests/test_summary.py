@@ -73,6 +73,15 @@ def test_multiply_adds(layer, shape, products):
     assert fp.summary(layer(), shape).total_mult_adds == products
 
 
+def test_multiply_adds_of_attention():
+    """Four projections; with the feed-forward block of a transformer."""
+    attention = nn.MultiheadAttention(8, 2, batch_first=True)
+    x = np.zeros((3, 5, 8), np.float32)
+    assert fp.summary(attention, (x, x, x)).total_mult_adds == 3 * 5 * 4 * 8 * 8
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    assert fp.summary(layer, x).total_mult_adds == 3 * 5 * (4 * 8 * 8 + 2 * 8 * 16)
+
+
 def test_a_subclass_of_linear_counts_and_a_namesake_does_not():
     class Mine(nn.Linear):
         pass

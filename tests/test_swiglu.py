@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from forwardpass import nn
+from forwardpass.nn import _stacked
 from forwardpass.nn import functional as F
-from forwardpass.nn import swiglu
 
 HIDDEN = [0, 1, 2, 3, 4, 5, 8, 16, 17, 31, 32, 33, 34, 47, 48, 64, 65, 100]
 
@@ -31,7 +31,7 @@ def sample(*shape):
 
 
 def is_fused(net):
-    return isinstance(net._pack, swiglu._Stacked)
+    return isinstance(net._pack, _stacked.Stacked)
 
 
 def fused(bias=False, rows=3):
@@ -247,8 +247,8 @@ def test_halves_of_different_blocks_are_not_mixed():
 @pytest.mark.parametrize("names", [[], ["gate_proj"], ["up_proj"], ["gate_proj", "up_proj"]])
 def test_sharing_never_packs_twice(names, monkeypatch):
     made = []
-    build = swiglu._stack
-    monkeypatch.setattr(swiglu, "_stack", lambda *args: made.append(1) or build(*args))
+    build = _stacked.stack
+    monkeypatch.setattr(_stacked, "stack", lambda *args: made.append(1) or build(*args))
     (a, x), b = fused(), nn.SwiGLU(20, 40)
     for name in names:
         setattr(b, name, getattr(a, name))
@@ -272,8 +272,8 @@ def test_copies_and_pickles():
 
 def test_threads_pack_once(monkeypatch):
     made = []
-    build = swiglu._stack
-    monkeypatch.setattr(swiglu, "_stack", lambda *args: made.append(1) or build(*args))
+    build = _stacked.stack
+    monkeypatch.setattr(_stacked, "stack", lambda *args: made.append(1) or build(*args))
     net, x = nn.SwiGLU(64, 256), sample(2, 64)
     expected = by_hand(net, x).tobytes()
     barrier, results = threading.Barrier(8), []

@@ -73,6 +73,34 @@ bool overlap(const void* a, py::ssize_t n, const void* b, py::ssize_t m) {
   return pa < pb + static_cast<uintptr_t>(m) && pb < pa + static_cast<uintptr_t>(n);
 }
 
+// Whether an array can be read and written as it is.
+bool has_layout(PyObject* array, Layout layout) {
+  const auto* proxy = array_proxy(array);
+  if (!(proxy->flags & kAligned)) return false;
+  if (layout != Layout::rows || proxy->nd == 0) {
+    return layout == Layout::strided || (proxy->flags & kContiguous);
+  }
+  const int last = proxy->nd - 1;
+  return proxy->dimensions[last] <= 1 ||
+         proxy->strides[last] == static_cast<py::ssize_t>(sizeof(float));
+}
+
+// Of all its elements, whatever the strides.
+Extent extent_of(const float* data, int ndim, const py::ssize_t* shape,
+                 const py::ssize_t* strides) {
+  const char* first = reinterpret_cast<const char*>(data);
+  auto bytes = static_cast<py::ssize_t>(sizeof(float));
+  for (int i = 0; i < ndim; ++i) {
+    if (shape[i] == 0) return {data, 0};
+    const py::ssize_t span = (shape[i] - 1) * strides[i];
+    if (span < 0) first += span;
+    bytes += span < 0 ? -span : span;
+  }
+  return {first, bytes};
+}
+
+py::ssize_t step_of(py::ssize_t stride) { return stride / static_cast<py::ssize_t>(sizeof(float)); }
+
 // An array over a block of large_blocks.h, which its base, a capsule, gives back at the end.
 py::array new_large_array(const py::ssize_t* dims, int ndim, py::ssize_t count) {
   LargeBlock block = take_large_block(count);
@@ -129,10 +157,9 @@ float* array_data(py::handle array) {
   return reinterpret_cast<float*>(array_proxy(array.ptr())->data);
 }
 
-Input::Input(py::handle source, Where where) {
+Input::Input(py::handle source, Where where, Layout layout) {
   PyObject* object = source.ptr();
-  if (api().PyArray_Check_(object) && is_native_float32(object) &&
-      (array_proxy(object)->flags & (kContiguous | kAligned)) == (kContiguous | kAligned)) {
+  if (api().PyArray_Check_(object) && is_native_float32(object) && has_layout(object, layout)) {
     adopt(object);
     return;
   }
@@ -144,7 +171,12 @@ void Input::adopt(PyObject* array) {
   data_ = reinterpret_cast<const float*>(proxy->data);
   ndim_ = proxy->nd;
   shape_ = proxy->dimensions;
+  strides_ = proxy->strides;
 }
+
+py::ssize_t Input::step(int i) const { return step_of(strides_[i]); }
+
+Extent Input::extent() const { return extent_of(data_, ndim_, shape_, strides_); }
 
 void Input::convert(py::handle source, Where where) {
   py::object array = api().PyArray_Check_(source.ptr()) ? py::reinterpret_borrow<py::object>(source)
@@ -171,18 +203,18 @@ void OptionalInput::require_shape(const py::ssize_t* dims, int ndim, Where where
 }
 
 Output::Output(py::handle out, const py::ssize_t* dims, int ndim, const char* op,
-               const char* argument) {
+               const char* argument, Layout layout) {
   count_ = product(dims, ndim);
   if (out.is_none()) {
     result_ = new_array(dims, ndim);
     data_ = array_data(result_);
     return;
   }
-  check(out, dims, ndim, {op, argument});
+  check(out, dims, ndim, {op, argument}, layout);
   result_ = py::reinterpret_borrow<py::object>(out);
 }
 
-void Output::check(py::handle out, const py::ssize_t* dims, int ndim, Where where) {
+void Output::check(py::handle out, const py::ssize_t* dims, int ndim, Where where, Layout layout) {
   if (!api().PyArray_Check_(out.ptr())) {
     throw_type(where, "must be a float32 ndarray, got " + type_name(out));
   }
@@ -193,8 +225,9 @@ void Output::check(py::handle out, const py::ssize_t* dims, int ndim, Where wher
                            shape_text(proxy->dimensions, proxy->nd));
   }
   if (!(proxy->flags & kWriteable)) throw_value(where, "is read-only");
-  needs_temporary_ = (proxy->flags & (kContiguous | kAligned)) != (kContiguous | kAligned);
+  needs_temporary_ = !has_layout(out.ptr(), layout);
   data_ = reinterpret_cast<float*>(proxy->data);
+  own_ = extent_of(data_, proxy->nd, proxy->dimensions, proxy->strides);
 }
 
 void Output::avoid(const float* input, py::ssize_t count, bool same_ok) {
@@ -204,8 +237,7 @@ void Output::avoid(const float* input, py::ssize_t count, bool same_ok) {
 
 void Output::avoid_memory(const void* memory, py::ssize_t bytes) {
   if (needs_temporary_ || !memory || bytes == 0 || count_ == 0) return;
-  const auto own = count_ * static_cast<py::ssize_t>(sizeof(float));
-  needs_temporary_ = overlap(data_, own, memory, bytes);
+  needs_temporary_ = overlap(own_.data, own_.bytes, memory, bytes);
 }
 
 float* Output::data() {
@@ -215,6 +247,10 @@ float* Output::data() {
     data_ = array_data(temporary_);
   }
   return data_;
+}
+
+py::ssize_t Output::step(int i) const {
+  return step_of(array_proxy((temporary_ ? temporary_ : result_).ptr())->strides[i]);
 }
 
 py::array Output::finish() {

@@ -30,16 +30,31 @@ std::string shape_text(const py::ssize_t* dims, int ndim);
 [[noreturn]] void throw_value(Where where, const std::string& message);
 [[noreturn]] void throw_type(Where where, const std::string& message);
 
-// A float32 array as contiguous memory: the caller's own, or a copy where that is strided,
-// misaligned or another kind of array. TypeError for anything that is not float32.
+// What an op can read (or write) as it is. Anything else is copied to contiguous memory.
+enum class Layout {
+  contiguous,
+  rows,     // the last dimension contiguous, the others of any strides
+  strided,  // any strides
+};
+
+// Bytes of memory: [data, data + bytes).
+struct Extent {
+  const void* data = nullptr;
+  py::ssize_t bytes = 0;
+};
+
+// A float32 array as memory of that layout: the caller's own, or a copy where that has another one,
+// is misaligned or another kind of array. TypeError for anything that is not float32.
 class Input {
  public:
-  Input(py::handle source, Where where);
+  Input(py::handle source, Where where, Layout layout = Layout::contiguous);
   const float* data() const { return data_; }
   int ndim() const { return ndim_; }
   const py::ssize_t* shape() const { return shape_; }
   py::ssize_t dim(int i) const { return shape_[i]; }
+  py::ssize_t step(int i) const;  // floats from one element of dimension i to the next
   py::ssize_t size() const;
+  Extent extent() const;
   std::string text() const { return shape_text(shape_, ndim_); }
 
  private:
@@ -49,6 +64,7 @@ class Input {
   const float* data_ = nullptr;
   int ndim_ = 0;
   const py::ssize_t* shape_ = nullptr;
+  const py::ssize_t* strides_ = nullptr;
 };
 
 // The same for an argument that may be None.
@@ -67,24 +83,27 @@ class OptionalInput {
 };
 
 // The result: a new array, or the caller's `out`, which must be a writeable float32 ndarray of this
-// shape. An `out` that is strided, misaligned or overlaps an input is filled from a temporary by
-// finish(); `same_ok` allows it to be exactly an input's memory (ops that work in place).
+// shape. An `out` that has another layout, is misaligned or overlaps an input is filled from a
+// temporary by finish(); `same_ok` allows it to be exactly an input's memory (ops that work in place).
 class Output {
  public:
   Output(py::handle out, const py::ssize_t* dims, int ndim, const char* op,
-         const char* argument = "out");
+         const char* argument = "out", Layout layout = Layout::contiguous);
   // Call for every input before data() is used.
   void avoid(const float* input, py::ssize_t count, bool same_ok = false);
   void avoid_memory(const void* memory, py::ssize_t bytes);
   float* data();
+  py::ssize_t step(
+      int i) const;  // after data(): floats from one element of dimension i to the next
   py::array finish();
 
  private:
-  void check(py::handle out, const py::ssize_t* dims, int ndim, Where where);
+  void check(py::handle out, const py::ssize_t* dims, int ndim, Where where, Layout layout);
   py::object result_;     // the array to return
   py::object temporary_;  // where the op writes, if not there
   float* data_ = nullptr;
   py::ssize_t count_ = 0;
+  Extent own_;
   bool needs_temporary_ = false;
 };
 

@@ -12,10 +12,12 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::bind_linear(m);
   forwardpass::bind_conv1d(m);
   forwardpass::bind_conv2d(m);
+  forwardpass::bind_attention(m);
   forwardpass::bind_elements(m);
   forwardpass::bind_pool(m);
   forwardpass::bind_channels(m);
   forwardpass::bind_tables(m);
+  forwardpass::bind_rotary(m);
   forwardpass::bind_rows(m);
   forwardpass::bind_recurrent(m);
   forwardpass::bind_system(m);

@@ -2,21 +2,11 @@
 #pragma once
 
 #include "linear_tile.h"
+#include "load_block.h"
 
 namespace forwardpass {
 namespace FP_ISA {
 namespace {
-
-// Lane j of v[i] = w[j * ld + i] for j < rows <= 16, i < columns <= 8; the rest +0.
-FP_INLINE void load_block(const float* w, int64_t ld, int64_t rows, int64_t columns,
-                          f32x16 (&v)[8]) {
-  if (rows == 16 && columns == 8) return load_transposed(w, ld, v);
-  float block[16 * 16];
-  for (int64_t j = 0; j < 16; ++j) {
-    store(block + 16 * j, j < rows ? load_n(w + j * ld, columns) : zero());
-  }
-  load_transposed(block, 16, v);
-}
 
 // Sixteen rows are read side by side, too many streams for the hardware to follow. But as a whole
 // they are contiguous: while 16 columns of them are at work, 16 lines of the next 16 rows are

@@ -24,7 +24,7 @@
 //   max(a,b)             a > b ? a : b  (so b where either is NaN, and b of two zeros)
 //   min(a,b)             a < b ? a : b  (so b where either is NaN, and b of two zeros)
 //   scale2(v,n)          v * 2^n for whole n in [-252, 252], rounded once, where v is normal and
-//                        |v| in [2^-30, 2^30]; NaN stays NaN; n must not be NaN
+//                        |v| in [2^-30, 2^30]; NaN stays NaN; n is NaN only where v is
 //   bits_and(v,u) bits_or(v,u)    with a 32-bit constant  bits_sub(v,i)  v's bits minus i
 //   bits_add(v,w)        integer sum of two vectors' bits
 //   bits_sra<S>(v)       arithmetic shift right           bits_sll<S>(v)   shift left, zeros in

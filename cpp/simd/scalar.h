@@ -130,7 +130,7 @@ FP_LANE_OP f32x16 min(f32x16 a, f32x16 b) { FP_LANES(a.v[i] < b.v[i] ? a.v[i] : 
 
 // v * 2^(n>>1) * 2^(n - (n>>1)): the first product is exact, so the pair rounds once.
 FP_INLINE float scale2_lane(float a, float n) {
-  const int32_t i = static_cast<int32_t>(n), i0 = i >> 1, i1 = i - i0;
+  const int32_t i = n == n ? static_cast<int32_t>(n) : 0, i0 = i >> 1, i1 = i - i0;
   return a * bits_float(static_cast<uint32_t>(i0 + 127) << 23) *
          bits_float(static_cast<uint32_t>(i1 + 127) << 23);
 }

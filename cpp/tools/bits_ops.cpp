@@ -257,6 +257,7 @@ constexpr Runner kRunners[] = {
     {"softmax", run_softmax},
     {"log_softmax", run_softmax},
     {"embedding", run_embedding},
+    {"attention", run_attention},
     {"hardtanh", run_hardtanh},
     {"softplus", run_softplus},
     {"glu", run_glu},
@@ -277,6 +278,8 @@ constexpr Runner kRunners[] = {
     {"rnn_relu", run_recurrent},
     {"gru", run_recurrent},
     {"lstm", run_recurrent},
+    {"rotary_table", run_rotary_table},
+    {"rotary_embedding", run_rotary_embedding},
 };
 
 }  // namespace

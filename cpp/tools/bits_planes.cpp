@@ -237,5 +237,42 @@ void run_resize(Call& call) {
   });
 }
 
+void run_rotary_table(Call& call) {
+  const int64_t first = call.integer("first"), count = call.integer("count");
+  const int64_t dim = call.integer("dim"), pairs = dim / 2;
+  Array &cos = call.result({count, pairs}), &sin = call.result({count, pairs});
+  call.in_pieces(count, [&](int64_t r, int64_t rows) {
+    rotary_table(first + r, rows, dim, call.real("base"), cos.floats.get() + r * pairs,
+                 sin.floats.get() + r * pairs);
+  });
+}
+
+void run_rotary_embedding(Call& call) {
+  const Array &x = call.array("input"), &cos = call.array("cos"), &sin = call.array("sin");
+  Array& y = call.result(x.shape);
+  RotaryArgs args;
+  args.width = x.dim(-1);
+  args.pairs = cos.dim(-1);
+  args.interleaved = call.integer("interleaved") != 0;
+  args.dims.assign(x.shape.begin(), x.shape.end() - 1);
+  const size_t more = x.shape.size() - cos.shape.size();  // dimensions that the tables lack
+  for (size_t d = 0; d < args.dims.size(); ++d) {
+    args.x_step.push_back(product(x.shape, d + 1));
+    const bool shared = d < more || cos.shape[d - more] == 1;
+    args.table_step.push_back(shared ? 0 : product(cos.shape, d - more + 1));
+  }
+  args.y_step = args.x_step;
+  const bool whole = args.dims.empty();
+  call.in_pieces(whole ? 1 : args.dims[0], [&](int64_t first, int64_t count) {
+    RotaryArgs part = args;
+    if (!whole) part.dims[0] = count;
+    part.x = x.data() + (whole ? 0 : first * args.x_step[0]);
+    part.y = y.floats.get() + (whole ? 0 : first * args.y_step[0]);
+    part.cos = cos.data() + (whole ? 0 : first * args.table_step[0]);
+    part.sin = sin.data() + (whole ? 0 : first * args.table_step[0]);
+    rotary_embedding(part);
+  });
+}
+
 }  // namespace tools
 }  // namespace forwardpass

@@ -6,7 +6,11 @@
 namespace forwardpass {
 namespace tools {
 
-// bits_planes.cpp: activations with parameters, pooling, norms by channel, bags, resizing.
+// bits_attention.cpp
+void run_attention(Call& call);
+
+// bits_planes.cpp: activations with parameters, pooling, norms by channel, bags, resizing,
+// rotary.
 void run_hardtanh(Call& call);
 void run_softplus(Call& call);
 void run_glu(Call& call);
@@ -22,6 +26,8 @@ void run_renorm(Call& call);
 void run_embedding_bag(Call& call);
 void run_outer_product(Call& call);
 void run_resize(Call& call);
+void run_rotary_table(Call& call);
+void run_rotary_embedding(Call& call);
 
 // bits_recurrent.cpp
 void run_recurrent(Call& call);

@@ -28,6 +28,7 @@ from forwardpass._threads import threads
 from forwardpass.nn.init import manual_seed
 
 if TYPE_CHECKING:
+    from forwardpass import models
     from forwardpass._config import show_config
     from forwardpass.io.folders import load_folder
     from forwardpass.io.safetensors import load_file, save_file
@@ -43,6 +44,7 @@ __all__ = [
     "load_file",
     "load_folder",
     "manual_seed",
+    "models",
     "nn",
     "numerics_version",
     "save_file",
@@ -67,9 +69,11 @@ _LAZY = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        from importlib import import_module
+    from importlib import import_module
 
+    if name == "models":
+        return import_module("forwardpass.models")
+    if name in _LAZY:
         globals()[name] = getattr(import_module(_LAZY[name]), name)
         return globals()[name]
     raise AttributeError(f"module 'forwardpass' has no attribute '{name}'")

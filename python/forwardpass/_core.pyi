@@ -20,6 +20,7 @@ __all__: list[str] = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "add_rms_norm",
+    "attention",
     "available_isas",
     "avg_pool1d",
     "avg_pool2d",
@@ -67,6 +68,8 @@ __all__: list[str] = [
     "rms_norm",
     "rnn_relu",
     "rnn_tanh",
+    "rotary_embedding",
+    "rotary_table",
     "set_num_threads",
     "sigmoid",
     "silu",
@@ -254,6 +257,16 @@ def add_rms_norm(
     out: typing.Any = None,
     out_sum: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
+def attention(
+    query: typing.Any,
+    key: typing.Any,
+    value: typing.Any,
+    mask: typing.Any = None,
+    causal: bool = False,
+    offset: typing.Any = 0,
+    scale: typing.Any = None,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def available_isas() -> tuple[str, ...]:
     """
     Instruction sets that run here, best first.
@@ -513,6 +526,22 @@ def rnn_tanh(
     reverse: bool = False,
     out: typing.Any = None,
     out_h: typing.Any = None,
+
+
+def rotary_embedding(
+    input: typing.Any,
+    cos: typing.Any,
+    sin: typing.Any,
+    interleaved: bool = False,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
+def rotary_table(
+    first: typing.Any,
+    count: typing.Any,
+    dim: typing.Any,
+    base: typing.SupportsFloat | typing.SupportsIndex = 10000.0,
+    cos_out: typing.Any = None,
+    sin_out: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

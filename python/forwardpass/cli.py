@@ -1,4 +1,4 @@
-"""The command line: `forwardpass demo`, info, bench, selftest, inspect, summary.
+"""The command line: `forwardpass demo`, info, bench, selftest, inspect, summary, run.
 
 Nothing else imports this file.
 
@@ -12,6 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from forwardpass import __version__
 
@@ -88,7 +89,28 @@ def _parser() -> argparse.ArgumentParser:
     summary = commands.add_parser("summary", help="settings and parameters of a model's folder")
     summary.add_argument("folder", metavar="FOLDER", help="with config.json and safetensors")
     summary.set_defaults(run=_summary)
+
+    _add_run(commands)
     return parser
+
+
+def _add_run(commands: Any) -> None:
+    run = commands.add_parser("run", help="a model from its files: text to text, or to a vector")
+    run.add_argument("model", metavar="FOLDER", help="with config.json and safetensors; or a .gguf")
+    given = run.add_mutually_exclusive_group(required=True)
+    given.add_argument("--text", help="what it gets")
+    given.add_argument("--file", metavar="FILE", help="a text a line, - for stdin; gives JSON")
+    run.add_argument("--json", action="store_true", help="for programs")
+    run.add_argument(
+        "--tokens", type=_positive, default=128, metavar="N", help="at most so many (default 128)"
+    )
+    run.add_argument("--chat", action="store_true", help="the text is a message to an assistant")
+    run.add_argument("--temperature", type=float, default=0.0, metavar="T", help="0: no draw")
+    run.add_argument("--top-k", type=_positive, metavar="K", help="from the K likeliest")
+    run.add_argument("--top-p", type=float, default=1.0, metavar="P", help="from so much of it")
+    run.add_argument("--seed", type=_count, metavar="N", help="to draw the same again")
+    run.add_argument("--threads", type=_positive, metavar="N", help="threads")
+    run.set_defaults(run=_run_model)
 
 
 def _count(text: str) -> int:
@@ -145,6 +167,15 @@ def _summary(options: argparse.Namespace) -> int:
     try:
         return folder.run(options.folder)
     except files.FilesError as error:
+        return fail(str(error))
+
+
+def _run_model(options: argparse.Namespace) -> int:
+    from forwardpass.models import run
+
+    try:
+        return run.run(options)
+    except (ImportError, NotImplementedError, RuntimeError, ValueError) as error:
         return fail(str(error))
 
 

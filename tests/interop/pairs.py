@@ -148,6 +148,23 @@ MADE = {
     "flatten scalar": (lambda nn: nn.Flatten(0), ()),
     "dropout": (lambda nn: nn.Dropout(), (3, 4, 5)),
     "dropout p": (lambda nn: nn.Dropout(0.25, inplace=True), (3, 4, 5)),
+    "encoder layer": (lambda nn: nn.TransformerEncoderLayer(8, 2, 16), (4, 3, 8)),
+    "encoder layer more": (
+        lambda nn: nn.TransformerEncoderLayer(
+            8, 4, 16, 0.3, "gelu", 1e-3, True, norm_first=True, bias=False
+        ),
+        (4, 3, 8),
+    ),
+    "encoder layer module": (
+        lambda nn: nn.TransformerEncoderLayer(8, 2, 16, 0.0, nn.GELU(), batch_first=True),
+        (3, 8),
+    ),
+    "encoder": (
+        lambda nn: nn.TransformerEncoder(
+            nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 3, nn.LayerNorm(8)
+        ),
+        (4, 3, 8),
+    ),
     "linear bias 1": (lambda nn: nn.Linear(5, 1), (3, 5)),
     "sequential": (
         lambda nn: nn.Sequential(
@@ -170,6 +187,14 @@ MADE = {
 
 # Containers without a forward of their own.
 HELD = {
+    "attention": lambda nn: nn.MultiheadAttention(8, 2),
+    "attention sizes": lambda nn: nn.MultiheadAttention(8, 2, 0.1, False, kdim=4, vdim=6),
+    "attention more": lambda nn: nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True),
+    "decoder layer": lambda nn: nn.TransformerDecoderLayer(8, 2, 16, activation="gelu"),
+    "decoder": lambda nn: nn.TransformerDecoder(
+        nn.TransformerDecoderLayer(8, 2, 16, bias=False), 2
+    ),
+    "transformer": lambda nn: nn.Transformer(8, 2, 2, 1, 16, batch_first=True),
     "bilinear": lambda nn: nn.Bilinear(2, 3, 4),
     "bilinear no bias": lambda nn: nn.Bilinear(2, 3, 4, bias=False),
     "module": lambda nn: nn.Module(),

@@ -25,7 +25,7 @@ LAYERS = [
     for name, value in vars(ours).items()
     if name in ours.__all__ and inspect.isclass(value) and hasattr(theirs, name)
 ]
-OURS_ALONE = ("add_rms_norm", "swiglu")
+OURS_ALONE = ("add_rms_norm", "rotary_embedding", "swiglu")
 OF_MODULES = [name for name in LAYERS if issubclass(getattr(ours, name), ours.Module)]
 
 
@@ -48,11 +48,11 @@ def test_outputs_repr_and_keys(name):
 
 
 def test_every_layer_is_in_the_tables():
-    """So that a new layer cannot be forgotten here. SwiGLU is not torch's."""
+    """So that a new layer cannot be forgotten here. Some are not torch's."""
     seen = {type(m).__name__ for name in (*MADE, *HELD) for m in made(name, ours).modules()}
     assert seen >= set(OF_MODULES)
     for name in set(ours.__all__) - set(LAYERS):
-        assert name in ("SwiGLU", "functional", "utils")
+        assert name in ("CausalSelfAttention", "KVCache", "SwiGLU", "functional", "utils")
 
 
 @pytest.mark.parametrize("name", HELD)
@@ -73,7 +73,8 @@ def test_containers_repr_and_keys(name):
 def test_constructor_arguments_and_defaults(name):
     def arguments(layer):
         found = inspect.signature(layer.__init__).parameters.values()
-        return [(p.name, p.kind, p.default) for p in found]
+        # A function is torch's own or ours: its name.
+        return [(p.name, p.kind, getattr(p.default, "__name__", p.default)) for p in found]
 
     expected = arguments(getattr(theirs, name))
     if name in ("Sigmoid", "Tanh"):  # torch's say *args, **kwargs and refuse both
@@ -113,6 +114,16 @@ def test_method_arguments():
 BAD_CONSTRUCTIONS = {
     "groups 0": lambda nn: nn.Conv1d(4, 4, 3, groups=0),
     "groups in": lambda nn: nn.Conv1d(4, 4, 3, groups=3),
+    "heads": lambda nn: nn.MultiheadAttention(8, 3),
+    "heads 0": lambda nn: nn.MultiheadAttention(8, 0),
+    "hint": lambda nn: nn.MultiheadAttention(2, 1)(*[array(nn, (2, 2))] * 3, is_causal=True),
+    "activation": lambda nn: nn.TransformerEncoderLayer(4, 2, activation="swish"),
+    "features": lambda nn: nn.Transformer(4, 2, 1, 1, 4, batch_first=True)(
+        *[array(nn, (2, 1, 3))] * 2
+    ),
+    "batches": lambda nn: nn.Transformer(4, 2, 1, 1, 4, batch_first=True)(
+        array(nn, (1, 2, 4)), array(nn, (2, 2, 4))
+    ),
     "groups out": lambda nn: nn.Conv1d(4, 6, 3, groups=4),
     "same stride": lambda nn: nn.Conv1d(4, 4, 3, stride=2, padding="same"),
     "dropout": lambda nn: nn.Dropout(1.5),
@@ -199,6 +210,9 @@ def test_initial_distributions():
         lambda nn: nn.Embedding(300, 60, padding_idx=3),
         lambda nn: nn.LayerNorm((4, 5)),
         lambda nn: nn.RMSNorm(7),
+        lambda nn: nn.MultiheadAttention(256, 4, kdim=32, vdim=48, add_bias_kv=True),
+        lambda nn: nn.TransformerDecoderLayer(48, 4, 96),
+        lambda nn: nn.Transformer(32, 4, 1, 1, 64, batch_first=True),
     ):
         mine, other = make(ours).state_dict(), make(theirs).state_dict()
         for name, tensor in other.items():

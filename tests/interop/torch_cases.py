@@ -50,6 +50,7 @@ FUNCTIONS = (
     *(f"nn.functional.adaptive_{name}" for name in ("avg_pool1d", "avg_pool2d", "max_pool1d")),
     *(f"nn.functional.{name}" for name in ("embedding", "embedding_bag", "pixel_shuffle", "pad")),
     "nn.functional.interpolate",
+    "nn.functional.scaled_dot_product_attention",
 )
 MODULES = (
     *("Linear", "Bilinear", "Conv1d", "Conv2d", "ConvTranspose1d", "ConvTranspose2d"),
@@ -60,6 +61,8 @@ MODULES = (
     *("AdaptiveAvgPool1d", "AdaptiveAvgPool2d", "AdaptiveMaxPool1d"),
     "Embedding",
     *("RNN", "LSTM", "GRU", "RNNCell", "LSTMCell", "GRUCell"),
+    *("MultiheadAttention", "TransformerEncoderLayer", "TransformerEncoder"),
+    *("TransformerDecoderLayer", "Transformer"),
 )
 
 
@@ -70,6 +73,8 @@ def skipped(name: str, variant: str, dims: int, kwargs: dict[str, Any]) -> str:
     dtype = kwargs.get("dtype")
     if dtype not in (None, torch.float32):
         return f"dtype={str(dtype).removeprefix('torch.')}"
+    if kwargs.get("dropout_p"):
+        return "dropout"
     if name == "nn.functional.interpolate" and variant == "area" and dims == 5:
         return "mode area of 5-D input"
     if name == "nn.functional.interpolate" and variant in ("bicubic", "trilinear"):
@@ -94,7 +99,11 @@ class Result:
 
 
 def to_numpy(value: Any) -> Any:
-    """Tensors as arrays, wherever they stand."""
+    """Tensors as arrays and torch's layers and functions as ours, wherever they stand."""
+    if value in (torch.nn.functional.relu, torch.nn.functional.gelu):
+        return getattr(F, value.__name__)
+    if isinstance(value, torch.nn.TransformerEncoderLayer):
+        return _encoder_layer(value)
     if isinstance(value, torch.Tensor):
         return value.detach().numpy().copy()
     if isinstance(value, (tuple, list)):
@@ -102,6 +111,20 @@ def to_numpy(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: to_numpy(item) for key, item in value.items()}
     return value
+
+
+def _encoder_layer(layer: Any) -> Any:
+    """Ours with the arguments of torch's; TransformerEncoder takes one."""
+    attention, first = layer.self_attn, layer.linear1
+    sizes = attention.embed_dim, attention.num_heads, first.out_features, layer.dropout.p
+    return ours.TransformerEncoderLayer(
+        *sizes,
+        to_numpy(layer.activation),
+        layer.norm1.eps,
+        attention.batch_first,
+        layer.norm_first,
+        first.bias is not None,
+    )
 
 
 def difference(got: Any, expected: Any) -> str:

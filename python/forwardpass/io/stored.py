@@ -33,6 +33,10 @@ class Stored:
     def __call__(self) -> npt.NDArray[np.float32]:
         return widen(self._raw, self._type).reshape(self.shape)
 
+    def rows(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """The rows of a table (V, D) that `index` (*) names, each in [0, V): a new array (*, D)."""
+        return widen(self._raw.reshape(self.shape)[index], self._type)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         if copy is False:
             raise ValueError("a stored tensor has no array of its own: np.asarray makes one")

@@ -13,6 +13,8 @@ from .activation import (
     Tanh,
 )
 from .activation_shaped import ELU, GLU, Hardtanh, LogSoftmax, PReLU, ReLU6, Softmax, Softplus
+from .attention import MultiheadAttention
+from .causal_attention import CausalSelfAttention
 from .channel_norm import (
     BatchNorm1d,
     BatchNorm2d,
@@ -25,6 +27,7 @@ from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .embedding import Embedding
 from .embedding_bag import EmbeddingBag
 from .holders import ModuleDict, ParameterDict, ParameterList
+from .kv_cache import KVCache
 from .linear import Bilinear, Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
@@ -46,6 +49,8 @@ from .resize import (
 )
 from .shape import Dropout, Flatten
 from .swiglu import SwiGLU
+from .transformer import Transformer, TransformerDecoder, TransformerEncoder
+from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
 
 __all__ = [
     "ELU",
@@ -62,6 +67,7 @@ __all__ = [
     "BatchNorm1d",
     "BatchNorm2d",
     "Bilinear",
+    "CausalSelfAttention",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -77,6 +83,7 @@ __all__ = [
     "Hardtanh",
     "Identity",
     "InstanceNorm1d",
+    "KVCache",
     "LSTMCell",
     "LayerNorm",
     "LeakyReLU",
@@ -88,6 +95,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiheadAttention",
     "PReLU",
     "Parameter",
     "ParameterDict",
@@ -106,6 +114,11 @@ __all__ = [
     "Softplus",
     "SwiGLU",
     "Tanh",
+    "Transformer",
+    "TransformerDecoder",
+    "TransformerDecoderLayer",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
     "Upsample",
     "functional",
     "utils",

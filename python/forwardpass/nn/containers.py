@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Step: TypeAlias = tuple[Any, "str | None", float]
 
 _LAYERS = (Linear, Conv1d, Conv2d, ConvTranspose1d, ConvTranspose2d)
-_ACTIVATIONS = (
+FUSED_ACTIVATIONS = (
     *(ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU),
     *(ReLU6, Hardsigmoid, Hardswish, Mish),
 )
@@ -205,7 +205,7 @@ class Sequential(_Numbered, Layer):
             if (
                 isinstance(behind, Activation)
                 and plain(modules[i], _LAYERS)
-                and plain(behind, _ACTIVATIONS)
+                and plain(behind, FUSED_ACTIVATIONS)
             ):
                 steps.append((modules[i], *behind.fused()))
                 i += 2

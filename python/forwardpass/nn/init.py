@@ -72,9 +72,21 @@ def normal(shape: tuple[int, ...], seed: Seed, zero_row: int | None) -> Array:
     return values
 
 
+def scaled_normal(shape: tuple[int, ...], seed: Seed, deviation: float) -> Array:
+    """N(0, deviation^2)."""
+    values = normal(shape, seed, None)
+    values *= np.float32(deviation)
+    return values
+
+
 def constant(shape: tuple[int, ...], seed: Seed, value: float) -> Array:
     """`value` everywhere."""
     return np.full(shape, value, dtype=np.float32)
+
+
+def xavier_bound(shape: tuple[int, ...]) -> float:
+    """The bound of torch's xavier_uniform for a matrix (out, in): sqrt(6 / (in + out))."""
+    return float((6 / max(sum(shape), 1)) ** 0.5)
 
 
 def fan_in_bound(fan_in: int) -> float:

@@ -105,6 +105,19 @@ class Parameter:
                 self._array = array  # until it is packed: whoever reads it may do so on every call
             return array
 
+    def _draw_anew(self, fill: Callable[..., Array], *args: Any) -> None:
+        """Start from another distribution, with a seed of its own."""
+        with LOCK:
+            self._array = None
+            self._source = Initial(fill, self._shape, *args, seed=init.draw_seed())
+            self._tell_owners()
+
+    def _tell_owners(self) -> None:
+        for owner in self._owners:
+            module = owner()
+            if module is not None:
+                module._changed()
+
     def _assign(self, value: Array | Stored) -> None:
         """Replace the values and drop what any owner made from the old ones."""
         with LOCK:
@@ -113,10 +126,7 @@ class Parameter:
             else:
                 self._array, self._source = value, None
             self._shape = value.shape
-            for owner in self._owners:
-                module = owner()
-                if module is not None:
-                    module._changed()
+            self._tell_owners()
 
     def _release(self, source: Callable[[], Array]) -> None:
         """Leave the values to `source`, unless they are mapped or another module has them too."""
@@ -125,6 +135,12 @@ class Parameter:
             mapped = self._array is not None and is_mapped(self._array)
             if len(self._owners) == 1 and not mapped:
                 self._array, self._source = None, source
+
+    def _shed(self) -> None:
+        """Drop the array if the values can be read from their file again."""
+        with LOCK:
+            if isinstance(self._source, Stored):
+                self._array = None
 
     def _adopt(self, module: Attributes) -> None:
         with LOCK:

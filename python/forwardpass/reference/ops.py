@@ -11,7 +11,9 @@ import numpy as np
 
 from . import (
     activations,
+    attention,
     cases,
+    cases_attention,
     cases_channels,
     cases_conv,
     cases_elements,
@@ -19,6 +21,7 @@ from . import (
     cases_products,
     cases_recurrent,
     cases_resize,
+    cases_rotary,
     channels,
     convolutions,
     elementwise,
@@ -26,6 +29,7 @@ from . import (
     products,
     recurrent,
     resize,
+    rotary,
     rows,
 )
 from .bounds import F32, Bounded
@@ -129,6 +133,15 @@ def _recurrent() -> list[Op]:
     return [*found, Op("lstm", recurrent.lstm, lstm, partial(cases_recurrent.cases, "lstm"), 3)]
 
 
+def _rotary() -> list[Op]:
+    table = {"first": REQUIRED, "count": REQUIRED, "dim": REQUIRED, "base": 10000.0}
+    turn = {"input": REQUIRED, "cos": REQUIRED, "sin": REQUIRED, "interleaved": False}
+    return [
+        Op("rotary_table", rotary.rotary_table, table, cases_rotary.rotary_table, outputs=2),
+        Op("rotary_embedding", rotary.rotary_embedding, turn, cases_rotary.rotary_embedding),
+    ]
+
+
 def _shaped(name: str, reference: Callable[..., Any], choices: list[dict[str, Any]]) -> Op:
     """An element-wise op with parameters, whose defaults are the first choice."""
     parameters = {"input": REQUIRED, **choices[0]}
@@ -166,6 +179,8 @@ def _all() -> list[Op]:
     leaky = {"input": REQUIRED, "negative_slope": 0.01}
     gelu = {"input": REQUIRED, "approximate": "none"}
     over = {"input": REQUIRED, "dim": -1}
+    heads = {"query": REQUIRED, "key": REQUIRED, "value": REQUIRED, "mask": None}
+    attend = {**heads, "causal": False, "offset": 0, "scale": None}
     return [
         Op("linear", products.linear, linear, cases_products.linear),
         Op("conv1d", products.conv1d, conv, cases_products.conv1d),
@@ -192,11 +207,13 @@ def _all() -> list[Op]:
         *map(_unary, ("relu6", "hardsigmoid", "hardswish", "mish")),
         Op("leaky_relu", elementwise.leaky_relu, leaky, cases.leaky_relu),
         Op("gelu", elementwise.gelu, gelu, cases.gelu),
+        Op("attention", attention.attention, attend, cases_attention.attention),
         *_activations(),
         *_pools(),
         *_channels(),
         *_resizing(),
         *_recurrent(),
+        *_rotary(),
         Op(
             "embedding",
             elementwise.embedding,

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 _PRODUCTS = ("Linear", "Conv1d", "Conv2d")  # each output meets a row of the weight
 _SCATTERS = ("ConvTranspose1d", "ConvTranspose2d")  # each input does
 _STEPS = ("RNNBase", "RNNCellBase")  # each row of the input meets every row of all weights
+_PROJECTS = ("MultiheadAttention",)  # each element of query, key and value meets a column of one
 _NOTE = (
-    "Multiply-adds: products of Linear, convolutions and recurrent layers; biases, other layers and\n"
+    "Multiply-adds: products of Linear, convolutions, recurrent layers; biases, other layers and\n"
     "what happens outside layers count 0. Activations: all that the pass allocates when it goes\n"
     "layer by layer; pairs that Sequential fuses allocate less."
 )
@@ -170,6 +171,8 @@ def _mult_adds(
     if inputs and inputs[0].size and _is_a(module, _STEPS):
         weights = [p.size for n, p in module._parameters.items() if p is not None and "weight" in n]
         return inputs[0].size // inputs[0].shape[-1] * sum(weights)
+    if _is_a(module, _PROJECTS):
+        return sum(x.size for x in inputs[:3]) * int(getattr(module, "embed_dim", 0))
     return 0
 
 

@@ -80,6 +80,7 @@ _WORDS: dict[str, str | Callable[[Any], str]] = {
     "LeakyReLU": _leaky_relu,
     "Linear": _linear,
     "RNN": _recurrent,
+    "NonDynamicallyQuantizableLinear": _linear,
     "RMSNorm": _rms_norm,
     "ReLU": "keeps what is positive, makes the rest 0",
     "SiLU": "keeps large values, damps those around and below 0",

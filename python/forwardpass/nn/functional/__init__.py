@@ -20,6 +20,7 @@ from ._activations import (
     softmax,
     tanh,
 )
+from ._attention import scaled_dot_product_attention
 from ._channels import (
     batch_norm,
     group_norm,
@@ -44,6 +45,7 @@ from ._resize import (
     interpolate,
     pixel_shuffle,
 )
+from ._rotary import rotary_embedding
 from ._shaped import (
     elu,
     glu,
@@ -96,6 +98,8 @@ __all__ = [
     "relu",
     "relu6",
     "rms_norm",
+    "rotary_embedding",
+    "scaled_dot_product_attention",
     "sigmoid",
     "silu",
     "softmax",

@@ -1,0 +1,109 @@
+// The softmax of attention, a block of keys at a time: masks, the running maximum, and the sum. Scores
+// are in units of ln 2, so that the weights are powers of two.
+#pragma once
+
+#include <math.h>
+
+#include "../kernels.h"
+#include "../simd/math.h"
+
+namespace forwardpass {
+namespace FP_ISA {
+namespace {
+
+// What is added to a row's scores, -inf where a key is not seen; from the block's first key on.
+struct MaskRow {
+  const float* bias;
+  const uint8_t* seen;
+  int64_t step;
+
+  FP_INLINE bool sees(int64_t i) const {
+    return bias ? bias[i * step] != -INFINITY : !seen || seen[i * step];
+  }
+  FP_INLINE f32x16 at(int64_t i, int64_t lanes) const {
+    if (bias) return step ? load_n(bias + i, lanes) : set1(*bias);
+    float added[16] = {};
+    for (int64_t j = 0; j < lanes; ++j) added[j] = seen[(i + j) * step] ? 0.0f : -INFINITY;
+    return load(added);
+  }
+};
+
+FP_INLINE MaskRow mask_row(const AttentionArgs& a, int64_t b, int64_t h, int64_t query,
+                           int64_t key) {
+  const int64_t* step = a.mask_step;
+  const int64_t at = b * step[0] + h * step[1] + query * step[2] + key * step[3];
+  return {a.bias ? a.bias + at : nullptr, a.seen ? a.seen + at : nullptr, step[3]};
+}
+
+// s[i] += mask, -inf where that is -inf whatever the score (a key that is not seen may hold NaN).
+FP_INLINE void add_mask(const MaskRow& mask, float* s, int64_t n) {
+  const f32x16 lowest = set1(-INFINITY), unit = set1(kLog2E);
+  for (int64_t i = 0; i < n; i += 16) {
+    const f32x16 added = mask.at(i, n - i < 16 ? n - i : 16);
+    store(s + i, select(eq(added, lowest), lowest, fma(added, unit, load(s + i))));
+  }
+}
+
+// The largest of `most` and s[0, n); NaN never becomes it.
+FP_INLINE float block_max(const float* s, int64_t n, float most) {
+  const f32x16 lowest = set1(-INFINITY);
+  f32x16 top[4] = {set1(most), lowest, lowest, lowest};
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    FP_UNROLL
+    for (int v = 0; v < 4; ++v) top[v] = max(load(s + i + 16 * v), top[v]);
+  }
+  for (; i < n; i += 16) {
+    top[0] = max(n - i < 16 ? load_or(s + i, n - i, lowest) : load(s + i), top[0]);
+  }
+  return reduce_max(max(max(top[0], top[1]), max(top[2], top[3])));
+}
+
+// s[i] = 2^(s[i] - top) for i < n, +0 from there to `padded`, a multiple of 16; their row sum, as in
+// norm.h.
+FP_INLINE float block_weights(float* s, int64_t n, int64_t padded, f32x16 top) {
+  f32x16 sum[4] = {zero(), zero(), zero(), zero()};
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    FP_UNROLL
+    for (int v = 0; v < 4; ++v) {
+      const f32x16 p = exp2_negative(sub(load(s + i + 16 * v), top));
+      store(s + i + 16 * v, p);
+      sum[v] = add(sum[v], p);
+    }
+  }
+  FP_UNROLL
+  for (int v = 0; v < 4; ++v) {
+    const int64_t at = i + 16 * v;
+    if (at >= n) continue;
+    f32x16 p = exp2_negative(sub(load(s + at), top));
+    if (n - at < 16) p = keep_n(p, n - at);
+    store(s + at, p);
+    sum[v] = add(sum[v], p);
+  }
+  for (i = (n + 15) / 16 * 16; i < padded; i += 16) store(s + i, zero());
+  return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
+}
+
+// Scores of up to 16 rows, `pitch` floats apart, to weights; seen[m] keys of a row take part, and
+// weights are written up to `padded`. `most` and `sum` move on; `factor` is for what came before.
+// Where nothing is seen yet the maximum is -inf, and 0 stands for it, so that 2^ gives 0 and not NaN.
+FP_INLINE void softmax_block(float* s, int64_t pitch, int64_t rows, const int64_t* seen,
+                             int64_t padded, float* most, float* sum, float* factor) {
+  float now[16] = {}, added[16] = {};
+  for (int64_t m = 0; m < rows; ++m) now[m] = block_max(s + m * pitch, seen[m], most[m]);
+  const f32x16 before = load_n(most, rows), after = load(now), lowest = set1(-INFINITY);
+  const f32x16 scale = exp2_negative(sub(before, select(eq(after, lowest), zero(), after)));
+  store(factor, scale);
+  store_n(most, after, rows);
+  for (int64_t m = 0; m < rows; ++m) {
+    // From the number just stored: a piece of the vector would have to wait for all of it.
+    const f32x16 top = set1(now[m] == -INFINITY ? 0.0f : now[m]);
+    added[m] = block_weights(s + m * pitch, seen[m], padded, top);
+  }
+  store_n(sum, fma(load_n(sum, rows), scale, load(added)), rows);
+}
+
+}  // namespace
+}  // namespace FP_ISA
+}  // namespace forwardpass

@@ -1,0 +1,68 @@
+// attention: the split of rows into tiles, each of one batch item and key head.
+#include <atomic>
+#include <cmath>
+
+#include "../dispatch.h"
+#include "../fpenv.h"
+#include "../ops.h"
+#include "../parallel.h"
+
+namespace forwardpass {
+namespace {
+
+constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
+constexpr int64_t kTilesPerThread = 4;  // so that a slow thread costs little
+constexpr int64_t kLeastRows = 24;  // of a tile, below which packing keys costs more than it saves
+
+// Rows of a tile: as many as the kernel takes, fewer where threads would have nothing to do; all tiles
+// alike.
+int64_t tile_rows(const AttentionArgs& args, int64_t most, int threads) {
+  const int64_t rows = args.queries * args.group(), heads = args.batch * args.kv_heads;
+  int64_t tiles = (rows + most - 1) / most;
+  if (threads > 1) {
+    const int64_t wanted = (threads * kTilesPerThread + heads - 1) / heads;
+    const int64_t sensible = rows / kLeastRows;
+    if (tiles < wanted) tiles = wanted < sensible ? wanted : sensible < tiles ? tiles : sensible;
+  }
+  return (rows + tiles - 1) / tiles;
+}
+
+}  // namespace
+
+double attention_scale(int64_t width) {
+  const FloatEnvironment environment;
+  return width ? 1.0 / std::sqrt(static_cast<double>(width)) : 1.0;
+}
+
+void attention(const AttentionArgs& given) {
+  AttentionArgs args = given;
+  if (args.offset > args.keys)
+    args.offset = args.keys;  // all are seen; offset + query cannot overflow
+  const int64_t rows = args.queries * (args.kv_heads ? args.group() : 0);
+  const int64_t heads = args.batch * args.kv_heads;
+  if (rows == 0 || heads == 0 || args.value_width == 0) return;
+  const FloatEnvironment environment;
+  const AttentionKernels& kernel = *kernels().attention;
+  const double work = static_cast<double>(heads * rows) * static_cast<double>(args.keys + 1) *
+                      static_cast<double>(args.width + args.value_width + 8);
+  const int threads =
+      threads_for(work < 1e18 ? static_cast<int64_t>(work) : int64_t{1} << 60, kGrain);
+  const int64_t step = tile_rows(args, kernel.rows, threads), tiles = (rows + step - 1) / step;
+  const int64_t floats = kernel.scratch(args, step);
+  std::atomic<bool> out_of_memory{false};
+  parallel_for(heads * tiles, threads, [&](int64_t i) {
+    // A head's tiles one after the other, while its keys and values are in L2; those of late queries
+    // first, which have the most to do where causal.
+    const int64_t head = i / tiles, r0 = (tiles - 1 - i % tiles) * step;
+    Scratch scratch(floats);
+    if (!scratch.data()) {
+      out_of_memory = true;
+      return;
+    }
+    kernel.run(args, head / args.kv_heads, head % args.kv_heads, r0,
+               r0 + step < rows ? r0 + step : rows, scratch.data());
+  });
+  if (out_of_memory) throw std::bad_alloc();
+}
+
+}  // namespace forwardpass

@@ -1,0 +1,307 @@
+"""Silero VAD: the probability that a chunk of 512 samples at 16 kHz holds speech, with its state.
+
+    x    = 64 samples before the chunk, the chunk, 64 of its samples mirrored at the end
+    spectrum, four frames: real and imaginary part by a convolution with windowed sines and cosines
+    magnitude = sqrt(re^2 + im^2), 129 bins
+    four convolutions of width 3 with ReLU, the second and third with stride 2: one frame of 128
+
+A chunk has four frames, too few for a convolution that runs along them; so frames stand one behind
+the other, (B, T, channels), and a convolution is one product of every frame's window. An output is
+the same chain of fma over the same products as in Conv1d, and has its bytes.
+
+Source: the graph in silero_vad_16k_op15.onnx of silero-vad 6.2.3.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from forwardpass import _core
+from forwardpass.io.onnx import read_tensors
+from forwardpass.nn import Linear, LSTMCell, Module, ModuleList, Parameter, init
+from forwardpass.nn import functional as F
+from forwardpass.nn._layer import PackedLayer
+from forwardpass.nn.functional._shape import float32
+
+_OP = "SileroVAD"
+_CONTEXT = 64  # samples before a chunk, and mirrored behind it
+_BINS = 129  # of a spectrum of 256 samples
+_FRAME, _HOP = 256, 128  # samples
+_WIDTH = 128
+# (channels in, channels out, stride)
+_ENCODER = ((_BINS, 128, 1), (128, 64, 2), (64, 64, 2), (64, _WIDTH, 1))
+
+
+class VADState(NamedTuple):
+    """What comes from one chunk to the next; never changed, each call makes a new one.
+
+    context (B, 64): the last samples; h and c (B, 128): the LSTM's.
+    """
+
+    context: Any
+    h: Any
+    c: Any
+
+
+class _WindowPack:
+    """A convolution's weight (O, I, kernel), packed for windows (*, I * kernel)."""
+
+    def __init__(self, weight: Any, bias: Any) -> None:
+        self.shape = weight.shape
+        self.product = _core.PackedLinear(weight.reshape(len(weight), -1), bias)
+
+    def weight(self) -> Any:
+        return self.product.weight().reshape(self.shape)
+
+
+class FrameConv(PackedLayer):
+    """A convolution along frames of width 3 with ReLU: (B, T, in) to (B, ceil(T / stride), out).
+
+    weight (out, in, 3) as in Conv1d with padding 1, whose bytes the result has.
+    """
+
+    weight: Any
+    bias: Any
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, bias: bool = True
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = inputs, outputs
+        self.kernel_size, self.stride = kernel, stride
+        bound = init.fan_in_bound(inputs * kernel)
+        weight = Parameter.drawn(init.uniform, (outputs, inputs, kernel), bound)
+        self.register_parameter("weight", weight)
+        first = Parameter.drawn(init.uniform, (outputs,), bound) if bias else None
+        self.register_parameter("bias", first)
+
+    def _build_pack(self) -> _WindowPack:
+        return _WindowPack(self.weight, self.bias)
+
+    def forward(self, input: Any) -> Any:
+        pack = self._pack
+        if pack is None:
+            pack = self._make_pack()
+        batch, frames, channels = input.shape
+        stride = self.stride
+        count = -(-frames // stride)
+        # windows[b, i, c, k] = input[b, i * stride + k - 1, c], 0 before and behind the frames
+        windows = np.zeros((batch, count, channels, 3), np.float32)
+        windows[:, :, :, 1] = input[:, ::stride]
+        if count > 1:
+            windows[:, 1:, :, 0] = input[:, stride - 1 : -1 : stride]
+        if frames > 1:
+            after = input[:, 1::stride]
+            windows[:, : after.shape[1], :, 2] = after
+        return pack.product(windows.reshape(batch, count, -1), "relu")
+
+    def extra_repr(self) -> str:
+        return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
+
+
+class Spectrum(FrameConv):
+    """Magnitudes of 129 bins of a short-time Fourier transform: (B, n) to (B, T, 129).
+
+    weight (258, 1, 256): the real parts of all bins, then the imaginary ones, windowed.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1, 2 * _BINS, _FRAME, _HOP, bias=False)
+
+    def forward(self, input: Any) -> Any:
+        pack = self._pack
+        if pack is None:
+            pack = self._make_pack()
+        batch, length = input.shape
+        count = (length - _FRAME) // _HOP + 1
+        # Overlapping windows of the samples, which are ours and contiguous, without a copy.
+        strides = (4 * length, 4 * _HOP, 4)
+        y = pack.product(np.ndarray((batch, count, _FRAME), np.float32, input, 0, strides))
+        with np.errstate(all="ignore"):  # each operation is rounded once
+            y *= y
+            return np.sqrt(y[:, :, :_BINS] + y[:, :, _BINS:])
+
+
+class SileroVAD(Module):
+    """`probability, state = vad(chunk, state)`: chunk (512,) or (B, 512), float32 in [-1, 1].
+
+    The first chunk takes state None, each other the state of the one before; probability is (B,),
+    or () for a single chunk. `probabilities(wav)` runs a whole signal, with the same bytes.
+    """
+
+    sampling_rate = 16000
+    chunk = 512  # samples
+    context = _CONTEXT
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stft = Spectrum()
+        self.encoder = ModuleList([FrameConv(i, o, stride=s) for i, o, s in _ENCODER])
+        self.rnn = LSTMCell(_WIDTH, _WIDTH)
+        self.head = Linear(_WIDTH, 1)
+
+    def initial_state(self, batch_size: int = 1) -> VADState:
+        """The state before the first chunk: silence."""
+        zeros = np.zeros((batch_size, _WIDTH), np.float32)
+        return VADState(np.zeros((batch_size, self.context), np.float32), zeros, zeros)
+
+    def forward(self, chunk: Any, state: VADState | None = None) -> tuple[Any, VADState]:
+        x = chunk if type(chunk) is np.ndarray else float32(chunk, _OP, "chunk")
+        if x.dtype != np.float32:
+            x = float32(x, _OP, "chunk")
+        single = x.ndim == 1
+        if x.shape[-1:] != (self.chunk,) or x.ndim > 2:
+            raise ValueError(
+                f"{_OP}: chunk must have shape ({self.chunk},) or (B, {self.chunk}), got {x.shape}"
+            )
+        if single:
+            x = x[None]
+        if state is None:
+            state = self.initial_state(len(x))
+        elif len(state[0]) != len(x):
+            raise ValueError(f"{_OP}: a state of {len(state[0])} streams with {len(x)} chunks")
+        context, h, c = state
+        modules: Any = self._modules
+        h, c = modules["rnn"](self._frames(context, x), (h, c))
+        probability = self._probability(h)
+        # a copy, so that the state does not hold on to the caller's chunk, nor sees it change
+        after = VADState(x[:, -self.context :].copy(), h, c)
+        return (probability[0] if single else probability), after
+
+    def probabilities(self, wav: Any) -> Any:
+        """The probability of each chunk of a signal (n,): (ceil(n / 512),), the last one padded.
+
+        The bytes are those of chunk after chunk.
+        """
+        x = float32(wav, _OP, "wav")
+        if x.ndim != 1:
+            raise ValueError(f"{_OP}: wav must have shape (n,), got {x.shape}")
+        count = -(-len(x) // self.chunk)
+        if not count:
+            return np.empty(0, np.float32)
+        whole = np.zeros(self.context + count * self.chunk, np.float32)
+        whole[self.context : self.context + len(x)] = x
+        chunks = whole[self.context :].reshape(count, self.chunk)
+        contexts = np.zeros((count, self.context), np.float32)
+        contexts[1:] = chunks[:-1, -self.context :]
+        frames = self._frames(contexts, chunks)
+        state = self.initial_state()
+        h, c = state.h, state.c
+        hidden = np.empty((count, _WIDTH), np.float32)
+        rnn: Any = self._modules["rnn"]
+        for t in range(count):
+            h, c = rnn(frames[t : t + 1], (h, c))
+            hidden[t] = h[0]
+        return self._probability(hidden)
+
+    def _frames(self, context: Any, x: Any) -> Any:
+        """What the LSTM gets of each chunk: (B, 128)."""
+        modules: Any = self._modules
+        end = _CONTEXT + x.shape[1]
+        samples = np.empty((len(x), end + _CONTEXT), np.float32)
+        samples[:, :_CONTEXT] = context
+        samples[:, _CONTEXT:end] = x
+        samples[:, end:] = samples[:, end - 2 : end - _CONTEXT - 2 : -1]
+        y = modules["stft"](samples)
+        for layer in modules["encoder"]._modules.values():
+            y = layer(y)
+        return y[:, 0]
+
+    def _probability(self, h: Any) -> Any:
+        modules: Any = self._modules
+        return F.sigmoid(modules["head"](F.relu(h)))[:, 0]
+
+
+def load(path: str | os.PathLike[str]) -> SileroVAD:
+    """From an .onnx file of the silero-vad package that holds the 16 kHz model, packed.
+
+    Made for silero_vad_16k_op15.onnx and silero_vad.onnx of silero-vad 6. ValueError for others.
+    """
+    name = os.fspath(path)
+    model = SileroVAD()
+    state = _renamed(read_tensors(name))
+    if "head.weight" in state:  # (1, 128, 1), as of a convolution of width 1
+        state["head.weight"] = state["head.weight"].reshape(1, -1)
+    wanted = model.state_dict(keep_vars=True)
+    if any(key not in state for key in wanted):
+        raise ValueError(f"{name}: not a Silero VAD of 16 kHz: {len(state)} of its tensors found")
+    model.load_state_dict({key: state[key] for key in wanted})
+    model.probabilities(np.zeros(SileroVAD.chunk, np.float32))  # packs
+    return model
+
+
+def _renamed(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of the 16 kHz graph by our names."""
+    found = {}
+    for name, tensor in tensors.items():
+        if "else_branch" in name or tensor.dtype != np.float32:
+            continue  # the 8 kHz model in the file that holds both; a rounded one
+        for mark, ours in (
+            ("stft.forward_basis_buffer", "stft.weight"),
+            ("encoder.", "encoder."),
+            ("decoder.rnn.", "rnn."),
+            ("decoder.decoder.2.", "head."),
+        ):
+            if mark in name:
+                rest = name[name.index(mark) + len(mark) :]
+                found[ours + rest.replace("reparam_conv.", "")] = tensor
+                break
+    return found
+
+
+class Segment(NamedTuple):
+    """Speech from sample `start` to before sample `stop`."""
+
+    start: int
+    stop: int
+
+
+def speech_segments(
+    probabilities: Sequence[float] | Any,
+    threshold: float = 0.5,
+    leave: float | None = None,
+    min_speech: float = 0.25,
+    min_silence: float = 0.1,
+    pad: float = 0.03,
+) -> list[Segment]:
+    """Where there is speech, in samples, from the probabilities of a whole signal.
+
+    Speech begins at a chunk of at least `threshold` and ends where the probability has been below
+    `leave` (threshold - 0.15, at least 0.01) for `min_silence` seconds. What is shorter than
+    `min_speech` seconds is left out; `pad` seconds are added at both ends, or half the gap to the
+    neighbour.
+    """
+    size, rate = SileroVAD.chunk, SileroVAD.sampling_rate
+    leave = max(threshold - 0.15, 0.01) if leave is None else leave
+    found: list[list[int]] = []
+    start, quiet = -1, -1  # the first sample of speech; of silence within it
+    for i, p in enumerate(probabilities):
+        at = i * size
+        if p >= threshold:
+            start, quiet = (at if start < 0 else start), -1
+        elif p < leave and start >= 0:
+            quiet = at if quiet < 0 else quiet
+            if at - quiet >= min_silence * rate:
+                found.append([start, quiet])
+                start, quiet = -1, -1
+    end = len(probabilities) * size
+    if start >= 0:
+        found.append([start, end])
+    found = [s for s in found if s[1] - s[0] > min_speech * rate]
+    padded = int(pad * rate)
+    edges = [0, *(stop for _, stop in found), end]
+    starts = [*(start for start, _ in found), end]
+    return [
+        Segment(
+            max(start - min(padded, (start - edges[i]) // 2 if i else padded), 0),
+            min(
+                stop + min(padded, (starts[i + 1] - stop) // 2 if i + 1 < len(found) else padded),
+                end,
+            ),
+        )
+        for i, (start, stop) in enumerate(found)
+    ]
