@@ -102,11 +102,15 @@ Padding padding(py::handle value, int64_t taps, int64_t stride, int64_t dilation
   }
   const std::string word = value.cast<std::string>();
   if (word == "valid") return {0, 0};
+  const int64_t total = dilation * (taps - 1);
+  // Nothing of the future: conv1d's alone, as in Keras; torch has no such word.
+  const bool causal = std::strcmp(op, "conv1d") == 0;
+  if (causal && word == "causal") return {total, 0};
   if (word != "same") {
-    throw_value(where, "must be a number, 'valid' or 'same', got " + shown(value));
+    throw_value(where, std::string("must be a number, 'valid'") + (causal ? ", 'causal'" : "") +
+                           " or 'same', got " + shown(value));
   }
   if (stride != 1) throw_value(where, "'same' is not supported for strided convolutions");
-  const int64_t total = dilation * (taps - 1);
   return {total / 2, total - total / 2};
 }
 

@@ -31,6 +31,7 @@ from .kv_cache import KVCache
 from .linear import Bilinear, Identity, Linear
 from .module import Module
 from .norm import LayerNorm, RMSNorm
+from .padding import ConstantPad1d, ZeroPad1d
 from .parameter import Parameter
 from .pooling import (
     AdaptiveAvgPool1d,
@@ -48,6 +49,7 @@ from .resize import (
     Upsample,
 )
 from .shape import Dropout, Flatten
+from .streaming import StreamState
 from .swiglu import SwiGLU
 from .transformer import Transformer, TransformerDecoder, TransformerEncoder
 from .transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer
@@ -68,6 +70,7 @@ __all__ = [
     "BatchNorm2d",
     "Bilinear",
     "CausalSelfAttention",
+    "ConstantPad1d",
     "Conv1d",
     "Conv2d",
     "ConvTranspose1d",
@@ -112,6 +115,7 @@ __all__ = [
     "Sigmoid",
     "Softmax",
     "Softplus",
+    "StreamState",
     "SwiGLU",
     "Tanh",
     "Transformer",
@@ -120,6 +124,7 @@ __all__ = [
     "TransformerEncoder",
     "TransformerEncoderLayer",
     "Upsample",
+    "ZeroPad1d",
     "functional",
     "utils",
 ]

@@ -25,13 +25,18 @@ from .activation import (
 from .activation_shaped import ReLU6
 from .conv import Conv1d, Conv2d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d
+from .functional._shape import float32
 from .linear import Linear
 from .module import Module
+from .streaming import SequentialState, flush, stream_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
+
+    from ._typing import Array, ArrayInput
+    from .streaming import StreamState
 
 # (callable, None, 0) or (layer, activation, slope)
 Step: TypeAlias = tuple[Any, "str | None", float]
@@ -214,6 +219,61 @@ class Sequential(_Numbered, Layer):
                 i += 1
         self.__dict__["_plan"] = (epoch, tuple(steps))
         return tuple(steps)
+
+    # ---- signals in chunks -----------------------------------------------------------------
+
+    def stream(
+        self, input: ArrayInput, state: StreamState | None = None, last: bool = False
+    ) -> tuple[Array, StreamState | None]:
+        """The outputs that this chunk of a signal decides, and the state for the next one.
+
+        As `Conv1d.stream`, through all modules: those with a `stream(input, state, last)` of their
+        own (convolutions of one dimension, Sequentials, yours) and those that work on each time
+        alone (element-wise activations, BatchNorm1d, GLU over the channels, Dropout, Identity).
+        All outputs one after the other are self(signal), byte for byte. Forward hooks of the
+        streamed layers do not run.
+
+        Raises NotImplementedError for other modules, else what the modules raise.
+        """
+        x = float32(input, "Sequential.stream")
+        old = self._states(state, x)
+        epoch, steps = self._plan
+        if epoch != EPOCH[0]:
+            steps = self._make_plan()
+        new: list[Any] = []  # one for each module; a fused step is two of them
+        shape = x.shape[:-1]
+        for step, activation, slope in steps:
+            fusion = () if activation is None else (activation, slope)
+            x, found = stream_child(step, x, old[len(new)], last, *fusion)
+            new += (found, None) if fusion else (found,)
+        return x, None if last else SequentialState(shape, tuple(new))
+
+    def flush(self, state: StreamState | None) -> Array:
+        """The outputs that are left at the end of the signal: `stream` of nothing, `last`."""
+        return flush(self, state)
+
+    def _states(self, state: Any, x: Array) -> tuple[Any, ...]:
+        """The modules' states, checked as far as no module does it."""
+        if type(self).forward is not Sequential.forward or "forward" in self.__dict__:
+            raise NotImplementedError(f"{self._get_name()}.stream(): it has a forward of its own")
+        if state is None:
+            return (None,) * len(self)
+        if not isinstance(state, SequentialState):
+            raise TypeError(
+                f"{self._get_name()}.stream(): argument 'state' must be None or what stream "
+                f"returned, got {type(state).__name__}"
+            )
+        if len(state.states) != len(self):
+            raise ValueError(
+                f"{self._get_name()}.stream(): argument 'state' is of another network: it has "
+                f"{len(state.states)} modules, this one {len(self)}"
+            )
+        if x.shape[:-1] != state.shape:
+            raise ValueError(
+                f"{self._get_name()}.stream(): argument 'input' of shape {x.shape} does not go on "
+                f"with a stream of shape ({', '.join(map(str, state.shape))}, length)"
+            )
+        return state.states
 
     # ---- as a list -------------------------------------------------------------------------
 

@@ -10,12 +10,14 @@ from . import init
 from ._checks import integer, require_cpu, require_float32, sizes
 from ._layer import PackedLayer
 from .functional import pad
-from .parameter import Parameter
+from .parameter import LOCK, Parameter
+from .streaming import ConvStreamer, Streamed, Streamer
 
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
 
 _PADDINGS = ("same", "valid")
+_PADDINGS_1D = (*_PADDINGS, "causal")  # causal is ours, by Keras's name
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 
 
@@ -37,6 +39,9 @@ class _Convolution(PackedLayer):
     bias: Array | None
     transposed: ClassVar[bool] = False
     _dims: ClassVar[int]
+    # What stream made from the parameters; None until its first call.
+    _streamer: Any = None
+    _transient: ClassVar[tuple[str, ...]] = (*PackedLayer._transient, "_streamer")
     _structural: ClassVar[frozenset[str]] = PackedLayer._structural | {
         "weight",
         "bias",
@@ -95,8 +100,9 @@ class _Convolution(PackedLayer):
     def _checked_padding(self, padding: Any) -> str | tuple[int, ...]:
         if not isinstance(padding, str) or self.transposed:
             return sizes(self._get_name(), "padding", padding, 0, self._dims)
-        if padding not in _PADDINGS:
-            raise ValueError(f"Invalid padding string {padding!r}, should be one of {_PADDINGS}")
+        names = _PADDINGS_1D if self._dims == 1 else _PADDINGS
+        if padding not in names:
+            raise ValueError(f"Invalid padding string {padding!r}, should be one of {names}")
         if padding == "same" and any(s != 1 for s in self.stride):
             raise ValueError("padding='same' is not supported for strided convolutions")
         return padding
@@ -118,6 +124,8 @@ class _Convolution(PackedLayer):
             total = self.dilation[i] * (self.kernel_size[i] - 1)
             if self.padding == "same":
                 pads += [total // 2, total - total // 2]
+            elif self.padding == "causal":
+                pads += [total, 0]
             elif self.padding == "valid":
                 pads += [0, 0]
             else:
@@ -126,6 +134,11 @@ class _Convolution(PackedLayer):
 
     def _packed(self, padding: Any) -> Any:
         raise NotImplementedError
+
+    def _changed(self) -> None:
+        with LOCK:
+            super()._changed()
+            self.__dict__["_streamer"] = None
 
     def _build_pack(self) -> Any:
         if self.padding_mode == "zeros":
@@ -154,16 +167,39 @@ class _Convolution(PackedLayer):
         return text
 
 
-class Conv1d(_Convolution, calls_pack=True):
-    """Cross-correlation over the last dimension: (B, C, L) or (C, L) to (B, O, L') or (O, L').
-
-    L' = (L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1; padding also takes "same"
-    and "valid", and padding_mode says what it consists of: "zeros", "reflect", "replicate" or
-    "circular". weight (O, C / groups, kernel_size) and bias (O,) start as U(-b, b),
-    b = 1/sqrt(C / groups * kernel_size). Follows torch.nn.Conv1d.
-    """
+class StreamedConvolution(Streamed, _Convolution):
+    """A convolution of one dimension."""
 
     _dims = 1
+    _streamed_forward: ClassVar[Any]  # what stream computes: another forward is not that
+
+    def _new_streamer(self) -> Streamer:
+        raise NotImplementedError
+
+    def _make_streamer(self) -> Streamer:
+        cls, name = type(self), self._get_name()
+        if cls.forward is not cls._streamed_forward or "forward" in self.__dict__:
+            raise NotImplementedError(f"{name}.stream(): {name} has a forward of its own")
+        if self.padding_mode != "zeros":
+            raise NotImplementedError(f"{name}.stream(): padding_mode={self.padding_mode!r}")
+        with LOCK:
+            found: Streamer | None = self._streamer
+            if found is None:
+                found = self._new_streamer()
+                self.__dict__["_streamer"] = found
+                self.get_parameter("weight")._release(found.pack.weight)
+        return found
+
+
+class Conv1d(StreamedConvolution, calls_pack=True):
+    """Cross-correlation over the last dimension: (B, C, L) or (C, L) to (B, O, L') or (O, L').
+
+    L' = (L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1; padding also takes "same",
+    "valid" and (not torch's) "causal", dilation (kernel_size - 1) in front and nothing behind;
+    padding_mode says what it consists of: "zeros", "reflect", "replicate" or "circular". `stream`
+    takes the signal in chunks. weight (O, C / groups, kernel_size) and bias (O,) start as U(-b, b),
+    b = 1/sqrt(C / groups * kernel_size). Follows torch.nn.Conv1d.
+    """
 
     def __init__(
         self,
@@ -189,12 +225,19 @@ class Conv1d(_Convolution, calls_pack=True):
             self.weight, self.bias, self.stride, padding, self.dilation, self.groups
         )
 
+    def _new_streamer(self) -> Streamer:
+        # Without padding the layer's own pack will do.
+        pack = self._packed("valid") if any(self._pads()) else self._make_pack()
+        return ConvStreamer(self, pack)
+
     def forward(self, input: ArrayInput) -> Array:
         pack: Any = self._pack
         if pack is None:
             pack = self._make_pack()
         found: Array = pack(input)
         return found
+
+    _streamed_forward = forward
 
 
 class Conv2d(_Convolution, calls_pack=True):

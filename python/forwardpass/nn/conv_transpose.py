@@ -10,7 +10,8 @@ import numpy as np
 from forwardpass import _core
 
 from ._checks import integer
-from .conv import _Convolution
+from .conv import StreamedConvolution, _Convolution
+from .streaming import Streamer, TransposedStreamer
 
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
@@ -24,9 +25,10 @@ class _Transposed(_Convolution):
             raise ValueError(f'Only "zeros" padding mode is supported for {self._get_name()}')
         self._set_up(*arguments)
 
-    def _packed(self, padding: Any) -> _core.PackedConv:
+    def _packed(self, padding: Any, output_padding: Any = None) -> _core.PackedConv:
         op = f"conv_transpose{self._dims}d"
-        geometry = (self.stride, padding, self.dilation, self.groups, self.output_padding)
+        more = self.output_padding if output_padding is None else output_padding
+        geometry = (self.stride, padding, self.dilation, self.groups, more)
         return _core.PackedConv(op, self.weight, self.bias, *geometry)
 
     def forward(self, input: ArrayInput, output_size: Sequence[int] | None = None) -> Array:
@@ -75,16 +77,16 @@ class _Transposed(_Convolution):
         return tuple(n - lo for n, lo in zip(size, least, strict=True))
 
 
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_Transposed, StreamedConvolution):
     """Conv1d's transpose, which upsamples by `stride`: (*, C, L) to (*, O, L').
 
     L' = (L - 1) stride - 2 padding + dilation (kernel_size - 1) + output_padding + 1; forward takes
-    output_size (L', or the whole shape) in place of output_padding. * is a batch or nothing. weight
-    (C, O / groups, kernel_size) and bias (O,) start as U(-b, b),
-    b = 1/sqrt(O / groups * kernel_size). Follows torch.nn.ConvTranspose1d.
+    output_size (L', or the whole shape) in place of output_padding; `stream` takes the signal in
+    chunks. * is a batch or nothing. weight (C, O / groups, kernel_size) and bias (O,) start as
+    U(-b, b), b = 1/sqrt(O / groups * kernel_size). Follows torch.nn.ConvTranspose1d.
     """
 
-    _dims = 1
+    _streamed_forward = _Transposed.forward
 
     def __init__(
         self,
@@ -105,6 +107,9 @@ class ConvTranspose1d(_Transposed):
         sizes = (kernel_size, stride, padding, output_padding, dilation)
         rest = (groups, bias, "zeros", device, dtype)
         self._set_up_transposed(padding_mode, (in_channels, out_channels), *sizes, *rest)
+
+    def _new_streamer(self) -> Streamer:
+        return TransposedStreamer(self, self._packed(*TransposedStreamer.geometry(self)))
 
 
 class ConvTranspose2d(_Transposed):

@@ -85,8 +85,10 @@ def pads(padding: Any, kernel: int, dilation: int) -> tuple[int, int]:
     """Zeros on the left and on the right; "same" puts the odd one on the right, as torch does."""
     if padding == "valid":
         return 0, 0
+    total = dilation * (kernel - 1)
+    if padding == "causal":
+        return total, 0
     if padding == "same":
-        total = dilation * (kernel - 1)
         return total // 2, total - total // 2
     return one(padding), one(padding)
 

@@ -59,7 +59,8 @@ def conv1d(
 
     input (B, C, L) or (C, L), weight (O, C / groups, k), bias (O,); gives (B, O, L') or (O, L')
     with L' = (L + 2 padding - dilation (k - 1) - 1) // stride + 1. `padding` also takes "valid"
-    (none) and "same" (L' = L, stride 1; an odd total has its extra zero on the right).
+    (none), "same" (L' = L, stride 1; an odd total has its extra zero on the right) and, which
+    torch does not have, "causal" (dilation (k - 1) on the left, none on the right).
     `activation`, `negative_slope` and `residual` as in `linear`. Follows
     torch.nn.functional.conv1d.
     """
