@@ -11,6 +11,7 @@
 
 #include "kernels.h"
 #include "scratch.h"
+#include "weight_buffer.h"
 
 namespace forwardpass {
 
@@ -57,7 +58,8 @@ class PackedLinear {
  private:
   const Kernels* kernels_;
   int64_t n_, k_;
-  FloatBuffer weight_, bias_;
+  WeightBuffer weight_;
+  FloatBuffer bias_;
 };
 
 // The same from a weight (n, k) as it is; panels are packed on the fly. Same bits.
@@ -135,7 +137,8 @@ class PackedConv1d {
  private:
   const Kernels* kernels_;
   Conv1dShape shape_;
-  FloatBuffer weight_, bias_;
+  WeightBuffer weight_;
+  FloatBuffer bias_;
 };
 
 // One dimension of a convolution's kernel. A transposed convolution has stride, pad_before and
@@ -199,7 +202,8 @@ class PackedConv {
   ConvShape shape_;
   std::unique_ptr<ConvLayout> layout_;
   bool lanes_, finite_ = true;  // output channels in the lanes; weights without infinities and NaN
-  FloatBuffer weight_, bias_;
+  WeightBuffer weight_;
+  FloatBuffer bias_;
 };
 
 // softmax(q k^T scale + mask) v for each head, see AttentionArgs. Memory does not grow with the
