@@ -24,7 +24,7 @@ PACKAGE = "python/"
 METADATA = ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
 REPAIRED = re.compile(r"forwardpass\.libs/libgomp-\w+\.so[.\d]*|[^/]+\.dist-info/sboms/[^/]+\.json")
 EXTENSION = re.compile(r"forwardpass/_core\.[\w.-]+\.(so|pyd)")
-NOT_IN_SDIST = (".ci/",)
+NOT_IN_SDIST = (".ci/", "tests/data/")
 
 
 def tracked() -> set[str]:

@@ -48,7 +48,10 @@ class CausalSelfAttention(StackingLayer):
     """
 
     o_proj: Any
+    # The children's names, which a subclass may change to those of its checkpoints.
     _stacking: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj")
+    _whole: ClassVar[str] = "qkv_proj"
+    _last: ClassVar[str] = "o_proj"
 
     def __init__(
         self,
@@ -92,12 +95,11 @@ class CausalSelfAttention(StackingLayer):
             )
         more = (device, dtype)
         if stacked:
-            self.qkv_proj = Linear(width, (heads + 2 * groups) * size, bias, *more)
+            setattr(self, self._whole, Linear(width, (heads + 2 * groups) * size, bias, *more))
         else:
-            self.q_proj = Linear(width, heads * size, bias, *more)
-            self.k_proj = Linear(width, groups * size, bias, *more)
-            self.v_proj = Linear(width, groups * size, bias, *more)
-        self.o_proj = Linear(heads * size, width, out_bias, *more)
+            for name, count in zip(self._stacking, (heads, groups, groups), strict=True):
+                setattr(self, name, Linear(width, count * size, bias, *more))
+        setattr(self, self._last, Linear(heads * size, width, out_bias, *more))
 
     def forward(self, input: ArrayInput, cache: KVCache | None = None, layer: int = 0) -> Array:
         x: Any = input if type(input) is np.ndarray else float32(input, _OP)
@@ -120,11 +122,11 @@ class CausalSelfAttention(StackingLayer):
         out = self._split(y, batch, length, self.num_heads)
         if cache is None:
             _attention(q, k, v, None, True, 0, None, out)
-            return self._modules["o_proj"](y)  # type: ignore[no-any-return,misc]
+            return self._modules[self._last](y)  # type: ignore[no-any-return,misc]
         k, v = cache.append(layer, k, v)
         try:
             _attention(q, k, v, None, True, offset, None, out)
-            return self._modules["o_proj"](y)  # type: ignore[no-any-return,misc]
+            return self._modules[self._last](y)  # type: ignore[no-any-return,misc]
         except BaseException:
             cache.truncate_layer(layer, offset)
             raise
@@ -133,7 +135,7 @@ class CausalSelfAttention(StackingLayer):
         """q, k and v as (B, heads, T, head_dim); q and k as one view too, if it is ours alone."""
         modules: Any = self._modules
         heads, groups = self.num_heads, self.num_kv_heads
-        whole = modules.get("qkv_proj")
+        whole = modules.get(self._whole)
         if whole is not None:
             product, ours = whole(x), plain(whole, (Linear,))
         else:

@@ -1,0 +1,165 @@
+"""The decoder's block, which the Thinker and the Talker share, and the loop over the blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from forwardpass import nn
+from forwardpass.nn import functional as F
+from forwardpass.nn._checks import integer
+
+from ._call import add, call
+
+if TYPE_CHECKING:
+    from forwardpass.nn._typing import Array
+
+EPS = 1e-5  # of all RMSNorms
+
+
+class Attention(nn.CausalSelfAttention):
+    """Causal attention with rotary positions: one `qkv`, or with use_gqa `q`, `k` and `v`; `o`."""
+
+    _stacking: ClassVar[tuple[str, ...]] = ("q", "k", "v")
+    _whole: ClassVar[str] = "qkv"
+    _last: ClassVar[str] = "o"
+
+    def __init__(self, d: int, heads: int, use_gqa: bool, rope_theta: float) -> None:
+        heads = integer("Attention", "heads", heads, 1)
+        groups = max(1, heads // 2) if use_gqa else heads
+        super().__init__(d, heads, groups, rope_base=rope_theta, stacked=not use_gqa)
+
+
+class MLP(nn.Module):
+    """fc2(gelu(fc1(x))), with biases."""
+
+    def __init__(self, d: int, ff: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(d, ff)
+        self.fc2 = nn.Linear(ff, d)
+
+    def forward(self, x: Array) -> Array:
+        return call(self.fc2, call(self.fc1, x, "gelu"))
+
+
+def mlp(d: int, ff: int, use_swiglu: bool) -> nn.Module:
+    """down_proj(silu(gate_proj(x)) * up_proj(x)) without biases, or an MLP."""
+    return nn.SwiGLU(d, ff) if use_swiglu else MLP(d, ff)
+
+
+class MoE(nn.Module):
+    """Mixture of experts: each row goes through the `per_token` experts that the router likes most.
+
+    p = softmax(router(x)); of the largest p in falling order (the first expert of equal ones), the
+    weight is p / (their sum + 1e-8), and the output is the weighted sum, added in that order. So a
+    row has the same bytes alone and among others.
+    """
+
+    router: Any
+    experts: Any
+
+    def __init__(self, d: int, ff: int, use_swiglu: bool, num_experts: int, per_token: int) -> None:
+        super().__init__()
+        integer("MoE", "num_experts", num_experts, 1)
+        self.per_token = integer("MoE", "num_experts_per_tok", per_token, 1)
+        if per_token > num_experts:
+            raise ValueError(
+                f"MoE: num_experts_per_tok must be at most num_experts, got {per_token} and "
+                f"{num_experts}"
+            )
+        self.router = nn.Linear(d, num_experts, bias=False)
+        self.experts = nn.ModuleList(mlp(d, ff, use_swiglu) for _ in range(num_experts))
+
+    def forward(self, x: Array) -> Array:
+        rows = x.reshape(-1, x.shape[-1])
+        share = F.softmax(self.router(rows), -1)
+        chosen = np.argsort(-share, axis=-1, kind="stable")[:, : self.per_token]
+        share = np.take_along_axis(share, chosen, -1)
+        total = add(*share.T) + np.float32(1e-8)
+        outputs = np.empty((self.per_token, *rows.shape), np.float32)
+        for index in np.unique(chosen):
+            row, rank = np.nonzero(chosen == index)
+            outputs[rank, row] = self.experts[index](rows[row])
+        with np.errstate(all="ignore"):
+            outputs *= (share.T / total)[:, :, None]
+        return add(*outputs).reshape(x.shape)
+
+
+class Block(nn.Module):
+    """x += attn(norm1(x)); x += mlp(norm2(x)), or the moe in its place."""
+
+    def __init__(
+        self,
+        d: int,
+        heads: int,
+        ff: int,
+        use_gqa: bool,
+        use_swiglu: bool,
+        rope_theta: float,
+        experts: tuple[int, int] | None = None,
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.RMSNorm(d, EPS)
+        self.attn = Attention(d, heads, use_gqa, rope_theta)
+        self.norm2 = nn.RMSNorm(d, EPS)
+        if experts is None:
+            self.mlp = mlp(d, ff, use_swiglu)
+        else:
+            self.moe = MoE(d, ff, use_swiglu, *experts)
+
+    def forward(self, x: Array, cache: nn.KVCache | None = None, layer: int = 0) -> Array:
+        modules: Any = self._modules
+        x = add(x, modules["attn"](modules["norm1"](x), cache, layer))
+        return add(x, modules["mlp" if "mlp" in modules else "moe"](modules["norm2"](x)))
+
+
+class Decoder(nn.Module):
+    """Blocks, a norm behind them, and the cache that they share."""
+
+    blocks: Any
+    norm: Any
+
+    def new_cache(self, batch: int = 1) -> nn.KVCache:
+        """An empty cache for `batch` sequences, which grows up to the longest that there may be."""
+        attention = self.blocks[0].attn
+        return nn.KVCache(
+            self._limit(),
+            attention.num_kv_heads,
+            attention.head_dim,
+            num_layers=len(self.blocks),
+            batch_size=batch,
+        )
+
+    def _limit(self) -> int:
+        return 1 << 30
+
+    def _run(self, x: Array, cache: nn.KVCache | None) -> Array:
+        """x (B, T, d) through the blocks and the norm; what fails leaves the cache as it was."""
+        start = self._start(cache)
+        try:
+            for i, block in enumerate(self.blocks):
+                x = block(x, cache, i)
+        except BaseException:
+            if cache is not None:
+                cache.truncate(start)
+            raise
+        y: Array = self.norm(x)
+        return y
+
+    def _start(self, cache: nn.KVCache | None) -> int:
+        """Positions that the cache holds."""
+        name = self._get_name()
+        if cache is None:
+            return 0
+        if not isinstance(cache, nn.KVCache):
+            raise TypeError(
+                f"{name}(): argument 'cache' must be None or an nn.KVCache, such as "
+                f"new_cache() gives, got {type(cache).__name__}"
+            )
+        if cache.num_layers != len(self.blocks):
+            raise ValueError(
+                f"{name}(): argument 'cache' must have {len(self.blocks)} layers, "
+                f"got {cache.num_layers}"
+            )
+        return cache.length

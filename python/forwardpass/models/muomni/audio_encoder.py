@@ -1,0 +1,112 @@
+"""AudioEncoder: mel spectrograms to frames at the Thinker's pace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from forwardpass import nn
+from forwardpass.nn import functional as F
+from forwardpass.nn._checks import integer
+from forwardpass.nn.functional._shape import float32
+
+from ._blocks import EPS
+from ._call import add
+
+if TYPE_CHECKING:
+    from forwardpass.nn._typing import Array, ArrayInput
+
+MELS, CHANNELS = 128, 64
+
+
+class ConvDown(nn.Module):
+    """Two convolutions that halve time and mels each: (B, 1, T, 128) to (B, 64, ~T/4, 32)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(1, CHANNELS, 3, 2, 1),
+            nn.GELU(),
+            nn.Conv2d(CHANNELS, CHANNELS, 3, 2, 1),
+            nn.GELU(),
+        )
+
+    def forward(self, x: Array) -> Array:
+        return self.net(x)  # type: ignore[no-any-return]
+
+
+class EncoderBlock(nn.Module):
+    """x += out_proj(attention(qkv_proj(norm1(x)))); x += mlp(norm2(x))."""
+
+    def __init__(self, d: int, heads: int, ff: int) -> None:
+        super().__init__()
+        self.heads = integer("AudioEncoder", "heads", heads, 1)
+        if d % heads:
+            raise ValueError(f"AudioEncoder: d must be divisible by heads, got {d} and {heads}")
+        self.norm1 = nn.RMSNorm(d, EPS)
+        self.qkv_proj = nn.Linear(d, 3 * d)
+        self.out_proj = nn.Linear(d, d)
+        self.norm2 = nn.RMSNorm(d, EPS)
+        self.mlp = nn.Sequential(nn.Linear(d, ff), nn.GELU(), nn.Linear(ff, d))
+
+    def forward(self, x: Array) -> Array:
+        batch, length = x.shape[:2]
+        parts = self.qkv_proj(self.norm1(x)).reshape(batch, length, 3, self.heads, -1)
+        q, k, v = parts.transpose(2, 0, 3, 1, 4)  # (B, heads, T, d / heads), views
+        y = np.empty_like(x)
+        heads = y.reshape(batch, length, self.heads, -1).transpose(0, 2, 1, 3)
+        F.scaled_dot_product_attention(q, k, v, out=heads)
+        x = add(x, self.out_proj(y))
+        return add(x, self.mlp(self.norm2(x)))
+
+
+class AudioEncoder(nn.Module):
+    """mel (B, T, 128) to frames (B, T', d), or both without B; T' = T / downsample_factor, up.
+
+    downsample_factor is 4 or 8: convolutions halve time and mels two or three times, then come
+    blocks of attention over all frames, which have no positions. dropout changes nothing.
+    """
+
+    down: Any
+    proj: Any
+    blocks: Any
+    norm: Any
+
+    def __init__(
+        self,
+        d: int = 192,
+        heads: int = 3,
+        ff: int = 768,
+        layers: int = 4,
+        dropout: float = 0.0,
+        downsample_factor: int = 4,
+    ) -> None:
+        super().__init__()
+        if downsample_factor not in (4, 8):
+            raise ValueError(
+                f"AudioEncoder: downsample_factor must be 4 or 8, got {downsample_factor!r}"
+            )
+        if downsample_factor == 4:
+            self.down = ConvDown()
+        else:
+            last = nn.Conv2d(CHANNELS, CHANNELS, 3, 2, 1)
+            self.down = nn.Sequential(ConvDown(), last, nn.GELU())
+        self.proj = nn.Linear(CHANNELS * MELS // downsample_factor, d)
+        self.blocks = nn.ModuleList(EncoderBlock(d, heads, ff) for _ in range(layers))
+        self.norm = nn.RMSNorm(d, EPS)
+
+    def forward(self, mel: ArrayInput) -> Array:
+        x = float32(mel, "AudioEncoder", "mel")
+        if x.ndim not in (2, 3) or x.shape[-1] != MELS or x.shape[-2] == 0:
+            raise ValueError(
+                f"AudioEncoder(): argument 'mel' must have shape (batch, frames, {MELS}) or "
+                f"(frames, {MELS}) with at least one frame, got {x.shape}"
+            )
+        y = self.down(x.reshape(-1, 1, *x.shape[-2:]))
+        batch, channels, length, mels = y.shape
+        y = self.proj(y.transpose(0, 2, 1, 3).reshape(batch, length, channels * mels))
+        for block in self.blocks:
+            y = block(y)
+        y = self.norm(y)
+        return y if x.ndim == 3 else y[0]  # type: ignore[no-any-return]
