@@ -14,19 +14,22 @@ class Norm(nn.Module):
         return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-5) * self.weight
 
 
-def rotate(x, positions, theta):
-    half = x.shape[-1] // 2
-    frequencies = theta ** (-torch.arange(half, dtype=torch.float64) * 2 / x.shape[-1])
-    angle = positions[:, None].double() * frequencies
-    cos, sin = torch.cos(angle).float(), torch.sin(angle).float()
-    a, b = x[..., :half], x[..., half:]
+def tables(width, positions, theta):
+    """Cosines and sines of each position and pair: computed once, as a quick model does."""
+    frequencies = theta ** (-torch.arange(width // 2, dtype=torch.float64) * 2 / width)
+    angle = torch.arange(positions, dtype=torch.float64)[:, None] * frequencies
+    return torch.cos(angle).float(), torch.sin(angle).float()
+
+
+def rotate(x, cos, sin):
+    a, b = x.chunk(2, -1)
     return torch.cat([a * cos - b * sin, b * cos + a * sin], -1)
 
 
 class Attention(nn.Module):
-    def __init__(self, d, heads, use_gqa, theta):
+    def __init__(self, d, heads, use_gqa, theta, positions):
         super().__init__()
-        self.heads, self.dk, self.theta = heads, d // heads, theta
+        self.d, self.heads, self.dk = d, heads, d // heads
         self.groups = max(1, heads // 2) if use_gqa else heads
         if use_gqa:
             self.q = nn.Linear(d, d, bias=False)
@@ -34,26 +37,38 @@ class Attention(nn.Module):
             self.v = nn.Linear(d, self.groups * self.dk, bias=False)
         else:
             self.qkv = nn.Linear(d, 3 * d, bias=False)
+        self.use_gqa = use_gqa
         self.o = nn.Linear(d, d, bias=False)
+        cos, sin = tables(self.dk, positions, theta)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, x, past=None):
+    def forward(self, x, start: int = 0, cache=None):
+        """cache: (keys, values), each (batch, groups, positions, dk), written from start on."""
         batch, length, d = x.shape
-        if hasattr(self, "qkv"):
-            q, k, v = self.qkv(x).split(d, -1)
-        else:
+        if self.use_gqa:
             q, k, v = self.q(x), self.k(x), self.v(x)
+        else:
+            q, k, v = self.qkv(x).split(d, -1)
         q, k, v = (t.view(batch, length, -1, self.dk).transpose(1, 2) for t in (q, k, v))
-        start = 0 if past is None else past[0].shape[2]
-        positions = torch.arange(start, start + length)
-        q, k = rotate(q, positions, self.theta), rotate(k, positions, self.theta)
-        if past is not None:
-            k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
-        now = (k, v)
-        if self.groups != self.heads:
-            k, v = (t.repeat_interleave(self.heads // self.groups, 1) for t in (k, v))
-        seen = torch.arange(start + length) <= positions[:, None]
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=seen)
-        return self.o(y.transpose(1, 2).reshape(batch, length, d)), now
+        end = start + length
+        cos, sin = self.cos[start:end], self.sin[start:end]
+        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
+        if cache is not None:
+            cache[0][:, :, start:end], cache[1][:, :, start:end] = k, v
+            k, v = cache[0][:, :, :end], cache[1][:, :, :end]
+        seen = None
+        if start and length > 1:
+            seen = torch.ones(length, end, dtype=torch.bool).tril(start)
+        y = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=seen,
+            is_causal=bool(not start and length > 1),
+            enable_gqa=self.use_gqa,
+        )
+        return self.o(y.transpose(1, 2).reshape(batch, length, d))
 
 
 class SwiGLU(nn.Module):
@@ -94,19 +109,23 @@ class MoE(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self, d, heads, ff, use_gqa, use_swiglu, theta, experts=None):
+    def __init__(self, d, heads, ff, use_gqa, use_swiglu, theta, positions, experts=None):
         super().__init__()
         self.norm1, self.norm2 = Norm(d), Norm(d)
-        self.attn = Attention(d, heads, use_gqa, theta)
+        self.attn = Attention(d, heads, use_gqa, theta, positions)
         if experts is None:
             self.mlp = (SwiGLU if use_swiglu else MLP)(d, ff)
         else:
             self.moe = MoE(d, ff, use_swiglu, *experts)
 
-    def forward(self, x, past=None):
-        y, now = self.attn(self.norm1(x), past)
-        x = x + y
-        return x + (self.mlp if hasattr(self, "mlp") else self.moe)(self.norm2(x)), now
+    def forward(self, x, start: int = 0, cache=None):
+        x = x + self.attn(self.norm1(x), start, cache)
+        return x + (self.mlp if hasattr(self, "mlp") else self.moe)(self.norm2(x))
+
+
+def new_caches(blocks, batch, positions):
+    shapes = [(batch, b.attn.groups, positions, b.attn.dk) for b in blocks]
+    return [(torch.zeros(shape), torch.zeros(shape)) for shape in shapes]
 
 
 class Thinker(nn.Module):
@@ -119,18 +138,16 @@ class Thinker(nn.Module):
         experts = (num_experts, num_experts_per_tok) if use_moe else None
         self.tok_emb = nn.Embedding(vocab, d)
         self.blocks = nn.ModuleList(
-            Block(d, heads, ff, use_gqa, use_swiglu, rope_theta, experts) for _ in range(n_layers)
+            Block(d, heads, ff, use_gqa, use_swiglu, rope_theta, ctx, experts)
+            for _ in range(n_layers)
         )
         self.norm = Norm(d)
         self.lm_head = nn.Linear(d, vocab, bias=False)
 
-    def forward(self, ids, past=None):
-        """past: a list of (k, v) of each block, extended in place; [] at first."""
+    def forward(self, ids, start: int = 0, caches=None):
         x = self.tok_emb(ids)
         for i, block in enumerate(self.blocks):
-            x, now = block(x, past[i] if past and i < len(past) else None)
-            if past is not None:
-                past[i : i + 1] = [now]
+            x = block(x, start, None if caches is None else caches[i])
         return self.lm_head(self.norm(x))
 
 
@@ -212,7 +229,7 @@ class Talker(nn.Module):
         self.start = nn.Parameter(torch.zeros(1, 1, d))
         self.emb = nn.Embedding(codebook_size, d)
         self.blocks = nn.ModuleList(
-            Block(d, n_heads, ff, use_gqa, use_swiglu, rope_theta) for _ in range(n_layers)
+            Block(d, n_heads, ff, use_gqa, use_swiglu, rope_theta, 1024) for _ in range(n_layers)
         )
         self.norm = Norm(d)
         self.base_head = nn.Linear(d, codebook_size)
@@ -222,7 +239,7 @@ class Talker(nn.Module):
         x = self.emb(codes).sum(-2)
         x = torch.cat([self.start.expand(len(x), -1, -1), x], 1)
         for block in self.blocks:
-            x, _ = block(x)
+            x = block(x)
         x = self.norm(x)[:, 1:]
         return self.base_head(x), self.res_head(x)
 

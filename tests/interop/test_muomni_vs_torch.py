@@ -64,9 +64,9 @@ def test_thinker(options):
     mine, other = pair("Thinker", **config)
     ids = np.random.default_rng(1).integers(0, 61, (2, 19))
     assert_close(mine(ids), other(torch.from_numpy(ids)))
-    past: list = []
-    steps = [other(torch.from_numpy(ids[:, i : i + 1]), past) for i in range(6)]
-    assert_close(mine(ids[:, :6]), torch.cat(steps, 1))
+    caches = theirs.new_caches(other.blocks, 2, 19)
+    steps = [other(torch.from_numpy(ids[:, a:b]), a, caches) for a, b in ((0, 4), (4, 5), (5, 9))]
+    assert_close(mine(ids[:, :9]), torch.cat(steps, 1))
 
 
 @pytest.mark.parametrize("options", [*THINKERS[:5], {"codebooks": 3}], ids=str)
