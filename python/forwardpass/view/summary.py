@@ -169,8 +169,10 @@ def _mult_adds(
     if weight is not None and inputs and _is_a(module, _SCATTERS):
         return inputs[0].size * math.prod(weight.shape[1:])
     if inputs and inputs[0].size and _is_a(module, _STEPS):
-        weights = [p.size for n, p in module._parameters.items() if p is not None and "weight" in n]
-        return inputs[0].size // inputs[0].shape[-1] * sum(weights)
+        weights: list[int] = [
+            p.size for n, p in module._parameters.items() if p is not None and "weight" in n
+        ]
+        return math.prod(inputs[0].shape[:-1]) * sum(weights)
     if _is_a(module, _PROJECTS):
         return sum(x.size for x in inputs[:3]) * int(getattr(module, "embed_dim", 0))
     return 0
