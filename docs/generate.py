@@ -52,7 +52,9 @@ def layer_table() -> str:
         if not (inspect.isclass(layer) and issubclass(layer, nn.Module)):
             continue
         parameters = [
-            p.name if p.default is p.empty else f"{p.name}={p.default!r}"
+            p.name
+            if p.default is p.empty
+            else f"{p.name}={getattr(p.default, '__name__', repr(p.default))}"
             for p in inspect.signature(layer).parameters.values()
             if p.name not in {"device", "dtype", "args", "kwargs"}
         ]
