@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -435,6 +437,19 @@ def test_sizes(small, capsys):
     total = sum(p.numel() for p in small.parameters())
     total -= sum(p.numel() for m in (small.proj_a, small.proj_v) for p in m.parameters())
     assert f"{total:,}" in out.getvalue()
+
+
+def test_the_tour():
+    script = Path(__file__).resolve().parents[1] / "examples" / "muomni_tour.py"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-X", "utf8", str(script), "--small"],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for words in ("Talker", "(1, 28, 64)", "15104", "Text, drawn with seed 0:", "VisionEncoder"):
+        assert words in done.stdout
 
 
 # --- bad input ---
