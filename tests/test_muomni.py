@@ -18,6 +18,7 @@ from forwardpass import load_file, nn, save_file
 from forwardpass.io.safetensors import load_metadata
 from forwardpass.models import muomni
 from forwardpass.models.muomni.rvq import nearest
+from forwardpass.models.sampling import Sampler
 from forwardpass.reference.arrays import make
 
 GOLDENS = Path(__file__).parent / "data" / "muomni"
@@ -331,7 +332,7 @@ def test_sampler_draws_as_asked():
     logits = np.log(np.float32([0.05, 0.4, 0.1, 0.4, 0.05]))
     counts = []
     for options in ({}, {"top_k": 2}, {"top_k": 1}, {"top_p": 0.85}, {"top_k": 3, "top_p": 0.5}):
-        sampler = muomni.Sampler(1.0, rng=0, **options)
+        sampler = Sampler(1.0, rng=0, **options)
         counts.append(np.bincount([sampler(logits) for _ in range(4000)], minlength=5) / 4000)
     for found, want in zip(
         counts,
@@ -345,24 +346,11 @@ def test_sampler_draws_as_asked():
         strict=True,
     ):
         np.testing.assert_allclose(found, want, atol=0.03)
-    assert muomni.Sampler()(np.float32([1, 3, 3])) == 1
-    hot, cold = muomni.Sampler(100.0, rng=0), muomni.Sampler(0.05, rng=0)
+    assert Sampler()(np.float32([1, 3, 3])) == 1
+    hot, cold = Sampler(100.0, rng=0), Sampler(0.05, rng=0)
     x = np.float32([0, 1])
     assert 0.4 < np.mean([hot(x) for _ in range(2000)]) < 0.6
     assert np.mean([cold(x) for _ in range(2000)]) == 1
-    for bad in ([np.nan, 1], [np.inf, 1], [-np.inf, -np.inf]):
-        with pytest.raises(ValueError, match="largest"):
-            muomni.Sampler(1.0, rng=0)(np.float32(bad))
-    for options, word in (
-        ({"temperature": -1}, "temperature"),
-        ({"temperature": np.nan}, "temperature"),
-        ({"temperature": 1.0}, "rng"),
-        ({"top_k": 0}, "top_k"),
-        ({"top_p": 0}, "top_p"),
-        ({"top_p": 1.5}, "top_p"),
-    ):
-        with pytest.raises(ValueError, match=word):
-            muomni.Sampler(**options)
 
 
 def test_speech(small):
@@ -502,7 +490,7 @@ def test_bad_input(small):
         (lambda: small.generate(PROMPT[:0]), ValueError, "at least one token"),
         (lambda: small.generate(np.zeros((2, 3), int)), ValueError, "one prompt"),
         (lambda: small.generate(np.zeros(41, int)), ValueError, "ctx=40"),
-        (lambda: small.generate(PROMPT, temperature=1.0), ValueError, "rng"),
+        (lambda: small.generate(PROMPT, temperature=-1.0), ValueError, "temperature"),
         (lambda: small.talk(-1), ValueError, "frames"),
         (lambda: small.talk(1, np.zeros((0, 2), int)), ValueError, "at least one frame"),
     ):

@@ -61,9 +61,13 @@ class Sampler:
 
     def distribution(self, logits: Any) -> tuple[Any, Any]:
         """The tokens that are left, the likeliest first, and what the draw weighs them by."""
-        order = np.argsort(-logits, kind="stable")  # of equal ones the first comes first
-        if self.top_k is not None:
-            order = order[: self.top_k]
+        order: Any = slice(None)
+        if self.top_k is not None and self.top_k < len(logits):
+            # And those that equal the last of them, which the cut below leaves out again.
+            least = np.partition(logits, -self.top_k)[-self.top_k]
+            order = np.flatnonzero(logits >= least)
+        ranks = np.argsort(-logits[order], kind="stable")  # of equal ones the first comes first
+        order = (ranks if isinstance(order, slice) else order[ranks])[: self.top_k]
         with np.errstate(over="ignore"):  # a tiny temperature: the largest minus itself below
             scaled = (logits[order] - logits[order[0]]) / self.temperature
         p = F.softmax(scaled, -1)

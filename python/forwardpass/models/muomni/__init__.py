@@ -17,7 +17,6 @@ True
 
 from .audio_encoder import AudioEncoder
 from .rvq import RVQ
-from .sampling import Sampler
 from .sizes import breakdown
 from .talker import Talker
 from .thinker import Thinker
@@ -29,7 +28,6 @@ __all__ = [
     "RVQ",
     "AudioEncoder",
     "MuOmni",
-    "Sampler",
     "Talker",
     "Thinker",
     "VisionEncoder",

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from forwardpass import nn
+from forwardpass.models.sampling import Sampler
 from forwardpass.nn._checks import integer
 
 from ._tokens import integers
 from .audio_encoder import AudioEncoder
 from .rvq import RVQ
-from .sampling import Sampler
 from .talker import Talker
 from .thinker import Thinker
 from .vision_encoder import VisionEncoder
@@ -156,7 +156,7 @@ class MuOmni(nn.Module):
         *,
         temperature: float = 0.0,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float = 1.0,
         rng: int | np.random.Generator | None = None,
         eos: int | None = _EOS,
     ) -> Iterator[int]:
@@ -199,7 +199,7 @@ class MuOmni(nn.Module):
         *,
         temperature: float = 0.0,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float = 1.0,
         rng: int | np.random.Generator | None = None,
     ) -> Iterator[npt.NDArray[np.int64]]:
         """`frames` frames of speech codes (base, residual), int64 (2,), one by one.
@@ -247,7 +247,7 @@ class MuOmni(nn.Module):
         *,
         temperature: float = 0.0,
         top_k: int | None = None,
-        top_p: float | None = None,
+        top_p: float = 1.0,
         rng: int | np.random.Generator | None = None,
     ) -> Array:
         """`frames` frames of speech as audio (samples,): talk, then synthesize."""
