@@ -526,8 +526,7 @@ def rnn_tanh(
     reverse: bool = False,
     out: typing.Any = None,
     out_h: typing.Any = None,
-
-
+) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def rotary_embedding(
     input: typing.Any,
     cos: typing.Any,
