@@ -215,6 +215,14 @@ HELD = {
     "parameter list": lambda nn: nn.ParameterList(
         [nn.Parameter(array(nn, (2, 3))), array(nn, (4,)), nn.Parameter(array(nn, ())), "text"]
     ),
+    "rnn": lambda nn: nn.RNN(3, 4, 2, "relu", False),
+    "lstm": lambda nn: nn.LSTM(3, 4, 2, batch_first=True, bidirectional=True, proj_size=2),
+    "gru": lambda nn: nn.GRU(3, 4, 2, dropout=0.5),
+    "rnn base": lambda nn: nn.RNNBase("LSTM", 3, 4),
+    "rnn cell": lambda nn: nn.RNNCell(3, 4, nonlinearity="relu"),
+    "lstm cell": lambda nn: nn.LSTMCell(3, 4),
+    "gru cell": lambda nn: nn.GRUCell(3, 4, bias=False),
+    "cell base": lambda nn: nn.RNNCellBase(3, 4, True, 2),
     "parameter list one": lambda nn: nn.ParameterList([array(nn, (2,))]),
     "parameter list empty": lambda nn: nn.ParameterList(),
     "parameter dict": lambda nn: nn.ParameterDict(
