@@ -71,7 +71,9 @@ class Pool {
     if (more) place_late_workers();
     while (more) more = job.step();
     const Clock::time_point end = Clock::now();
-    if (!close()) note_wait(Clock::now() - end, end - start, (helpers + 1) / double(job.tiles));
+    if (!close()) {
+      note_wait(Clock::now() - end, end - start, (end - start) * (helpers + 1) / job.tiles);
+    }
     return true;
   }
 
@@ -105,9 +107,9 @@ class Pool {
 
   // Waiting up to about the time of a tile is the usual end of a job, and a little more is not worth a
   // job without help.
-  void note_wait(Duration waited, Duration worked, double share_of_a_tile) {
-    const Duration lost =
-        waited - std::chrono::duration_cast<Duration>(2 * share_of_a_tile * worked);
+  // Whole numbers: the caller's floating-point flags are its own.
+  void note_wait(Duration waited, Duration worked, Duration tile) {
+    const Duration lost = waited - 2 * tile;
     if (lost > kWorthNoting && lost > worked / 4) rest_until_ = Clock::now() + kRest * lost;
   }
 
