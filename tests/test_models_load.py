@@ -105,6 +105,23 @@ def test_what_is_not_there(tmp_path):
         models.load(tmp_path / "x.bin")
 
 
+def test_folders_of_muomni(tmp_path):
+    """One file for each component, or config.json and model.safetensors."""
+    from forwardpass.models import muomni
+    from test_muomni import SMALL
+
+    small = muomni.MuOmni(**SMALL)
+    small.save_folder(tmp_path / "parts")
+    found = models.load(tmp_path / "parts")
+    assert type(found) is muomni.MuOmni
+    ids = np.array([[1, 2]])
+    assert_same_bytes(found.thinker(ids), small.thinker(ids))
+    (tmp_path / "whole").mkdir()
+    small.save(tmp_path / "whole" / "model.safetensors")
+    (tmp_path / "whole" / "config.json").write_text(json.dumps({"model_type": "muomni", **SMALL}))
+    assert_same_bytes(models.load(tmp_path / "whole").thinker(ids), small.thinker(ids))
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True

@@ -31,7 +31,8 @@ def load(path: str | os.PathLike[str], *, progress: bool | None = None) -> Any:
 
     path: a Hugging Face folder (config.json, model.safetensors or shards), a .safetensors file of
         one, a .gguf file or a folder that holds just one (needs the `gguf` package: extra [gguf]),
-        or the .onnx file of Silero VAD. Nothing is downloaded, nothing in the files is executed.
+        a folder of μOmni's, or the .onnx file of Silero VAD. Nothing is downloaded, nothing in the
+        files is executed.
     progress: a bar on stderr. None shows one where stderr is a terminal and loading takes more
         than half a second.
 
@@ -51,23 +52,33 @@ def load(path: str | os.PathLike[str], *, progress: bool | None = None) -> Any:
         from . import vad
 
         return vad.load(name)
-    source = _open(name)
-    kind = _registry.find(source.config.get("model_type"), source.path)
-    model = kind.from_config(source.config)
-    model.load_state_dict(fitted(source.tensors, model))
-    model.attach(source)
+    if (kind := _reads_folders(name)) is not None:
+        model = kind.from_folder(name)
+    else:
+        source = _open(name)
+        kind = _registry.find(source.config.get("model_type"), source.path)
+        model = kind.from_config(source.config)
+        model.load_state_dict(fitted(source.tensors, model))
+        model.attach(source)
     prepare(model, progress)
     return model
+
+
+def _reads_folders(path: str) -> Any:
+    """The class of a folder that is laid out in a way of its own, None for Hugging Face's."""
+    if os.path.exists(os.path.join(path, "thinker.safetensors")):  # one file for each component
+        return _registry.find("muomni", path)
+    if not os.path.isfile(os.path.join(path, "config.json")):
+        return None
+    kind = _registry.find(folders.load_config(path).get("model_type"), path)
+    return kind if hasattr(kind, "from_folder") else None
 
 
 def _open(path: str) -> Source:
     if os.path.isdir(path):
         gguf = sorted(name for name in os.listdir(path) if name.lower().endswith(".gguf"))
         if len(gguf) != 1 or os.path.exists(os.path.join(path, "config.json")):
-            config = folders.load_config(path)
-            # before the weights: what is not known need not be read
-            _registry.find(config.get("model_type"), path)
-            return Source(path, config, folders.open_path(path), path)
+            return Source(path, folders.load_config(path), folders.open_path(path), path)
         path = os.path.join(path, gguf[0])
     if path.lower().endswith(".gguf"):
         from . import gguf as reader

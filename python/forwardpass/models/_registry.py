@@ -9,6 +9,7 @@ from typing import Any
 _MODELS = {
     "bert": ("bert", "BertModel"),
     "llama": ("llama", "LlamaForCausalLM"),
+    "muomni": ("muomni", "MuOmni"),
 }
 
 
