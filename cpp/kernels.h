@@ -239,6 +239,8 @@ struct AttentionKernels {
               float* scratch);
 };
 
+enum class Reduction : int { sum, mean, var };
+
 // Operations on rows of n floats, contiguous; x == y is allowed.
 struct NormKernels {
   // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
@@ -261,6 +263,8 @@ struct NormKernels {
                        float* y);
   void (*channels_norm)(const float* x, const float* mean, const float* scale, const float* bias,
                         int64_t n, float* y);
+  // A number a row: the sum, that over divisor, or the sum of (x - mean)^2 over divisor.
+  void (*reduce)(const float* x, int64_t rows, int64_t n, Reduction what, float divisor, float* y);
 };
 
 // Tables: rows gathered and joined, two rows blended, and rows turned by a table's angles.

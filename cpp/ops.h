@@ -65,6 +65,21 @@ class PackedLinear {
 // The same from a weight (n, k) as it is; panels are packed on the fly. Same bits.
 void linear(const float* x, const float* weight, const float* bias, int64_t m, int64_t n, int64_t k,
             float* y, const Fusion& fusion);
+// The same of rows that are `ldx` floats apart.
+void linear_rows(const float* x, int64_t ldx, const float* weight, int64_t m, int64_t n, int64_t k,
+                 float* y);
+
+// y (dims, m, n) = a (dims, m, k) times b (dims, k, n), linear with b's columns as the weight. Steps
+// are floats from one element of a dimension to the next, 0 where it is the same for all; a's last
+// dimension is contiguous.
+struct MatmulArgs {
+  std::vector<int64_t> dims, a_step, b_step;  // in front of the matrices
+  int64_t m = 0, n = 0, k = 0;
+  int64_t a_row = 0, b_row = 0, b_column = 0;
+  const float *a = nullptr, *b = nullptr;
+  float* y = nullptr;
+};
+void matmul(const MatmulArgs& args);
 
 // Recurrent layers: torch's names, layouts and order of gates (lstm i f g o, gru r z n).
 struct RecurrentShape {
@@ -222,6 +237,16 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
 // Over the middle dimension of x (outer, n, inner); y may be x.
 void softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
 void log_softmax(const float* x, int64_t outer, int64_t n, int64_t inner, float* y);
+
+// y (outer, inner) from x (outer, n, inner): sum, mean, or the variance over n - correction.
+void reduce(const float* x, int64_t outer, int64_t n, int64_t inner, Reduction what,
+            int64_t correction, float* y);
+
+// In double, rounded once. pow: `one_base`, `one_exponent`: one number for all.
+void sine(const float* x, float* y, int64_t n);
+void cosine(const float* x, float* y, int64_t n);
+void pow(const float* x, const float* exponent, int64_t n, bool one_base, bool one_exponent,
+         float* y);
 
 void normalize(const float* x, float p, float eps, int64_t outer, int64_t n, int64_t inner,
                float* y);

@@ -1,4 +1,5 @@
-"""Writes what is derived from the code: the extension's stubs and the README's table of layers.
+"""Writes what is derived from the code: the extension's stubs, the tables of layers (README.md)
+and of a Program's ops (docs/drop-in.md).
 
     python docs/generate.py            rewrite the files
     python docs/generate.py --check    say what is out of date, exit 1
@@ -15,10 +16,13 @@ import tempfile
 from pathlib import Path
 
 from forwardpass import nn
+from forwardpass.program.ops import OPS
 
 ROOT = Path(__file__).resolve().parents[1]
 STUB = ROOT / "python" / "forwardpass" / "_core.pyi"
 README = ROOT / "README.md"
+DROP_IN = ROOT / "docs" / "drop-in.md"
+OPS_START, OPS_END = "<!-- ops: docs/generate.py -->", "<!-- end of ops -->"
 START, END = "<!-- layers: docs/generate.py -->", "<!-- end of layers -->"
 
 
@@ -69,10 +73,21 @@ def readme_text() -> str:
     return f"{before}{START}\n{layer_table()}\n{END}{after}"
 
 
+def drop_in_text() -> str:
+    """docs/drop-in.md with one row an op: its arguments and what it computes."""
+    rows = ["| op | what it is |", "|---|---|"]
+    for name, op in OPS.items():
+        rows.append(f"| `{name}({', '.join(op.kinds)})` | {op.text.replace('|', '&#124;')} |")
+    before, rest = DROP_IN.read_text().split(OPS_START)
+    table = "\n".join(rows)
+    return f"{before}{OPS_START}\n{table}\n{OPS_END}{rest.split(OPS_END)[1]}"
+
+
 def main() -> int:
     check = "--check" in sys.argv[1:]
     stale = []
-    for path, text in ((STUB, stub_text()), (README, readme_text())):
+    written = (STUB, stub_text()), (README, readme_text()), (DROP_IN, drop_in_text())
+    for path, text in written:
         if path.exists() and path.read_text() == text:
             continue
         stale.append(path.relative_to(ROOT))

@@ -55,6 +55,12 @@ def good(name):
         return {"input": x, "height": 3, "width": 4}
     if name == "swiglu":
         return {"gate": x, "up": x[::-1]}
+    if name == "matmul":
+        return {"input": x, "other": make("bad/o", (6, 3))}
+    if name in ("sum", "mean", "var"):
+        return {"input": x, "dim": -1}
+    if name == "pow":
+        return {"input": x, "exponent": x[::-1]}
     if name == "prelu":
         return {"input": x, "weight": x[0]}
     if name in ("rnn_tanh", "rnn_relu", "gru", "lstm"):

@@ -254,3 +254,50 @@ def test_control_word_changes_between_calls(isa, control_word, flags, restore_th
             assert_same_results(run(*before), want, "packed before")
             after = pack()
         assert_same_results(run(*after), want, "packed while it was set")
+
+
+def columns(x, dim):
+    """(outer, n, inner) as rows of n."""
+    return np.ascontiguousarray(np.moveaxis(x, dim, -1)).reshape(-1, x.shape[dim])
+
+
+@pytest.mark.parametrize("kind", ["unit", "wide", "shifted", "subnormal"])
+def test_reductions_follow_the_contract(isa, kind):
+    for shape, dim in (((5, 1), 1), ((4, 17), 1), ((3, 64), 1), ((2, 515), -1), ((2, 70, 37), 1)):
+        x, n = make(f"reduce/{shape}", shape, kind), np.float32(shape[dim])
+        rows = columns(x, dim)
+        total = _contract.row_sum(rows)
+        shape_out = np.delete(shape, dim)
+        assert_same_bytes(_core.sum(x, dim), total.reshape(shape_out), f"sum {shape}")
+        assert_same_bytes(_core.mean(x, dim), (total / n).reshape(shape_out), f"mean {shape}")
+        squares = _contract.row_sum(rows - (total / n)[:, None], squared=True)
+        for correction in (0, 1):
+            with np.errstate(all="ignore"):
+                want = (squares / np.float32(n - correction)).reshape(shape_out)
+            assert_same_bytes(_core.var(x, dim, correction), want, f"var {shape}")
+
+
+@pytest.mark.parametrize("kind", ["unit", "wide"])
+def test_matmul_follows_the_contract(isa, kind):
+    for n, k in ((1, 3), (4, 64), (5, 65), (17, 20), (33, 131)):
+        a, b = make(f"mm/a{k}", (2, 1, 3, k), kind), make(f"mm/b{n}", (4, k, n), kind)
+        got = _core.matmul(a, b)
+        assert got.shape == (2, 4, 3, n)
+        for i, j in np.ndindex(2, 4):
+            want = _contract.linear(a[i, 0], np.ascontiguousarray(b[j].T), None)
+            assert_same_bytes(got[i, j], want, f"N={n} K={k}")
+
+
+def test_sine_cosine_and_power_follow_the_contract(isa):
+    x = np.abs(make("functions", (500,), "wide"))
+    x = x[x < 2.0**31]
+    sin, cos = _contract.sine_and_cosine(x.astype(np.float64))
+    assert_same_bytes(_core.sin(x), sin.astype(np.float32))
+    assert_same_bytes(_core.sin(-x), -sin.astype(np.float32))
+    assert_same_bytes(_core.cos(x), cos.astype(np.float32))
+    for y in (0.75, -1.5, 3.0):
+        rate = np.array([y * _contract.logarithm(float(v)) for v in x])
+        want = np.array([_contract.exponential(t) for t in np.clip(rate, -200, 200)])
+        with np.errstate(over="ignore"):
+            got = _core.pow(x, np.float32(y))
+            assert_same_bytes(got, want.astype(np.float32), f"x ** {y}")

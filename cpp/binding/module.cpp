@@ -13,6 +13,7 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::bind_conv1d(m);
   forwardpass::bind_conv2d(m);
   forwardpass::bind_attention(m);
+  forwardpass::bind_arithmetic(m);
   forwardpass::bind_elements(m);
   forwardpass::bind_pool(m);
   forwardpass::bind_channels(m);

@@ -9,7 +9,8 @@ void bind_linear(pybind11::module_& m);
 void bind_conv1d(pybind11::module_& m);
 void bind_conv2d(pybind11::module_& m);
 void bind_attention(pybind11::module_& m);
-void bind_elements(pybind11::module_& m);  // element-wise functions
+void bind_arithmetic(pybind11::module_& m);  // matmul, sums, sin, cos, pow
+void bind_elements(pybind11::module_& m);    // element-wise functions
 void bind_pool(pybind11::module_& m);
 void bind_channels(pybind11::module_& m);  // norms by channel, p-norms
 void bind_tables(pybind11::module_& m);    // bags of embeddings, resizing

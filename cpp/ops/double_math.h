@@ -1,4 +1,4 @@
-// sin, cos and pow in double, for the tables of rotary embeddings: scalar, in + - * / alone, so the
+// sin, cos and pow in double, for rotary embeddings and graphs: scalar, in + - * / alone, so the
 // same bits everywhere (libm's differ from system to system). Each to about 2^-50 of its result,
 // which is then rounded to float32.
 #pragma once
@@ -42,12 +42,8 @@ struct SinCos {
   double sin, cos;
 };
 
-// x = n pi/2 + r, |r| <= pi/4 (Cody and Waite), and Taylor's series up to r^19 and r^18, the next
-// terms 2^-67. 0 <= x <= 2^31.
-inline SinCos sin_cos_of(double x) {
-  const double n = floor(x * 0.63661977236758138 + 0.5);
-  double r = x;
-  for (const double part : kHalfPi) r -= n * part;
+// Of n pi/2 + r, n = `quarter`: Taylor's series up to r^19 and r^18, the next terms 2^-67.
+inline SinCos sin_cos_of_rest(double r, int64_t quarter) {
   const double z = r * r;
   double s = 1, c = 1;
   for (int i = 18; i >= 2; i -= 2) {
@@ -55,12 +51,48 @@ inline SinCos sin_cos_of(double x) {
     c = 1 - c * z / (i * (i - 1));
   }
   s *= r;
-  switch (static_cast<int64_t>(n) % 4) {
+  switch (quarter % 4) {
     case 0: return {s, c};
     case 1: return {c, -s};
     case 2: return {-s, -c};
     default: return {-c, s};
   }
+}
+
+// x = n pi/2 + r, |r| <= pi/4 (Cody and Waite). 0 <= x <= 2^31.
+inline SinCos sin_cos_of(double x) {
+  const double n = floor(x * 0.63661977236758138 + 0.5);
+  double r = x;
+  for (const double part : kHalfPi) r -= n * part;
+  return sin_cos_of_rest(r, static_cast<int64_t>(n));
+}
+
+// 2/pi in words of 32 bits behind the point.
+constexpr uint32_t kTwoOverPi[] = {0xa2f9836e, 0x4e441529, 0xfc2757d1, 0xf534ddc0,
+                                   0xdb629599, 0x3c439041, 0xfe5163ab, 0xdebbc561};
+
+// The same for every float x >= 0; NaN for infinity and NaN. Beyond 2^31, x = m 2^e with m of 24
+// bits: what the bits of 2/pi in front of 2^(1-e) add to x 2/pi is a multiple of 4. The 96 bits
+// from there on, times m, modulo 2^96, give n mod 4 in two bits and the fraction to 2^-60
+// (Payne and Hanek).
+inline SinCos sin_cos_any(double x) {
+  if (x <= 2147483648.0) return sin_cos_of(x);
+  int e = 0;
+  const double m = frexp(x, &e);
+  if (!(m < 1)) return {NAN, NAN};
+  const auto whole = static_cast<uint64_t>(ldexp(m, 24));
+  const int at = e - 24 - 2;  // bits of 2/pi to leave out
+  const auto window = [at](int word) {
+    const int first = at + 32 * word, shift = first % 32;
+    const uint64_t two = uint64_t{kTwoOverPi[first / 32]} << 32 | kTwoOverPi[first / 32 + 1];
+    return two << shift >> 32;
+  };
+  const uint64_t product =
+      (whole * window(0) << 32) + whole * window(1) + (whole * window(2) >> 32);
+  const uint64_t n = (product + (uint64_t{1} << 61)) >> 62;
+  const auto fraction = static_cast<int64_t>(product - (n << 62));
+  return sin_cos_of_rest(static_cast<double>(fraction) * 0x1.921fb54442d18p-62,
+                         static_cast<int64_t>(n));
 }
 
 }  // namespace forwardpass

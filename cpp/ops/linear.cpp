@@ -124,4 +124,13 @@ void linear(const float* x, const float* weight, const float* bias, int64_t m, i
   run_linear(args, *table.linear);
 }
 
+void linear_rows(const float* x, int64_t ldx, const float* weight, int64_t m, int64_t n, int64_t k,
+                 float* y) {
+  const FloatEnvironment environment;
+  LinearArgs args = arguments(x, m, n, k, y);
+  args.ldx = ldx;
+  args.raw = weight;
+  run_linear(args, *kernels().linear);
+}
+
 }  // namespace forwardpass

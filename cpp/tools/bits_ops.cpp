@@ -280,6 +280,13 @@ constexpr Runner kRunners[] = {
     {"lstm", run_recurrent},
     {"rotary_table", run_rotary_table},
     {"rotary_embedding", run_rotary_embedding},
+    {"matmul", run_matmul},
+    {"sum", run_reduction},
+    {"mean", run_reduction},
+    {"var", run_reduction},
+    {"sin", run_function},
+    {"cos", run_function},
+    {"pow", run_pow},
 };
 
 }  // namespace

@@ -32,6 +32,12 @@ void run_rotary_embedding(Call& call);
 // bits_recurrent.cpp
 void run_recurrent(Call& call);
 
+// bits_arithmetic.cpp
+void run_matmul(Call& call);
+void run_reduction(Call& call);
+void run_function(Call& call);
+void run_pow(Call& call);
+
 // A second way to the same result (packed and raw, say): throws where the bits differ; any NaN
 // equals any other.
 void require_same(const Call& call, const float* a, const float* b, int64_t size, const char* what);

@@ -32,15 +32,19 @@ if TYPE_CHECKING:
     from forwardpass._config import show_config
     from forwardpass.io.folders import load_folder
     from forwardpass.io.safetensors import load_file, save_file
+    from forwardpass.program import Program, from_torch, load
     from forwardpass.view.summary import summary
     from forwardpass.view.trace import trace
 
 __all__ = [
+    "Program",
     "__version__",
     "available_isas",
     "empty_cache",
+    "from_torch",
     "get_num_threads",
     "isa",
+    "load",
     "load_file",
     "load_folder",
     "manual_seed",
@@ -59,6 +63,9 @@ __all__ = [
 
 # Imported when first asked for, to keep the import of the package quick.
 _LAZY = {
+    "Program": "forwardpass.program",
+    "from_torch": "forwardpass.program",
+    "load": "forwardpass.program",
     "load_file": "forwardpass.io.safetensors",
     "load_folder": "forwardpass.io.folders",
     "save_file": "forwardpass.io.safetensors",

@@ -30,6 +30,7 @@ __all__: list[str] = [
     "conv2d",
     "conv_transpose1d",
     "conv_transpose2d",
+    "cos",
     "elu",
     "embedding",
     "embedding_bag",
@@ -53,12 +54,15 @@ __all__: list[str] = [
     "log1p",
     "log_softmax",
     "lstm",
+    "matmul",
     "max_pool1d",
     "max_pool2d",
+    "mean",
     "mish",
     "normalize",
     "numerics_version",
     "outer_product",
+    "pow",
     "prelu",
     "relu",
     "relu6",
@@ -73,12 +77,15 @@ __all__: list[str] = [
     "set_num_threads",
     "sigmoid",
     "silu",
+    "sin",
     "softmax",
     "softplus",
+    "sum",
     "swiglu",
     "tanh",
     "thread_backend",
     "thread_source",
+    "var",
 ]
 
 class PackedLinear:
@@ -356,6 +363,7 @@ def conv_transpose2d(
     residual: typing.Any = None,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def cos(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def elu(input: typing.Any, alpha: typing.Any = 1.0, out: typing.Any = None) -> numpy.ndarray: ...
 def embedding(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def embedding_bag(
@@ -445,6 +453,7 @@ def lstm(
     out_h: typing.Any = None,
     out_c: typing.Any = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]: ...
+def matmul(input: typing.Any, other: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def max_pool1d(
     input: typing.Any,
     kernel_size: typing.Any,
@@ -463,6 +472,7 @@ def max_pool2d(
     ceil_mode: bool = False,
     out: typing.Any = None,
 ) -> numpy.ndarray: ...
+def mean(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def mish(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def normalize(
     input: typing.Any,
@@ -474,6 +484,7 @@ def normalize(
 def outer_product(
     input1: typing.Any, input2: typing.Any, out: typing.Any = None
 ) -> numpy.ndarray: ...
+def pow(input: typing.Any, exponent: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def prelu(input: typing.Any, weight: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def relu6(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
@@ -545,10 +556,12 @@ def rotary_table(
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def silu(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
+def sin(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def softmax(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def softplus(
     input: typing.Any, beta: typing.Any = 1.0, threshold: typing.Any = 20.0, out: typing.Any = None
 ) -> numpy.ndarray: ...
+def sum(input: typing.Any, dim: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def swiglu(gate: typing.Any, up: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def tanh(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
 def thread_backend() -> str:
@@ -560,6 +573,10 @@ def thread_source() -> str:
     """
     Where the number of threads comes from.
     """
+
+def var(
+    input: typing.Any, dim: typing.Any, correction: typing.Any = 1, out: typing.Any = None
+) -> numpy.ndarray: ...
 
 __version__: str = "0.1.0"
 numerics_version: int = 1

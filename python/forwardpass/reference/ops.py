@@ -11,8 +11,10 @@ import numpy as np
 
 from . import (
     activations,
+    arithmetic,
     attention,
     cases,
+    cases_arithmetic,
     cases_attention,
     cases_channels,
     cases_conv,
@@ -133,6 +135,26 @@ def _recurrent() -> list[Op]:
     return [*found, Op("lstm", recurrent.lstm, lstm, partial(cases_recurrent.cases, "lstm"), 3)]
 
 
+def _arithmetic() -> list[Op]:
+    over, one = {"input": REQUIRED, "dim": REQUIRED}, {"input": REQUIRED}
+    both = {"input": REQUIRED, "other": REQUIRED}
+    power = {"input": REQUIRED, "exponent": REQUIRED}
+
+    def reduction(name: str, reference: Callable[..., Any], more: dict[str, Any]) -> Op:
+        cases = partial(cases_arithmetic.reduction, name)
+        return Op(name, reference, {**over, **more}, cases)
+
+    return [
+        Op("matmul", arithmetic.matmul, both, cases_arithmetic.matmul),
+        reduction("sum", arithmetic.total, {}),
+        reduction("mean", arithmetic.mean, {}),
+        reduction("var", arithmetic.var, {"correction": 1}),
+        Op("sin", arithmetic.sin, one, partial(cases_arithmetic.function, "sin")),
+        Op("cos", arithmetic.cos, one, partial(cases_arithmetic.function, "cos")),
+        Op("pow", arithmetic.power, power, cases_arithmetic.power),
+    ]
+
+
 def _rotary() -> list[Op]:
     table = {"first": REQUIRED, "count": REQUIRED, "dim": REQUIRED, "base": 10000.0}
     turn = {"input": REQUIRED, "cos": REQUIRED, "sin": REQUIRED, "interleaved": False}
@@ -214,6 +236,7 @@ def _all() -> list[Op]:
         *_resizing(),
         *_recurrent(),
         *_rotary(),
+        *_arithmetic(),
         Op(
             "embedding",
             elementwise.embedding,

@@ -68,7 +68,7 @@ def add_rms_norm(
     return rms_norm(z, normalized_shape, weight, eps), (float64(z), np.zeros(z.shape))
 
 
-def _variance_bound(d: F64, mean_error: F64, variance: F64, n: int) -> F64:
+def variance_bound(d: F64, mean_error: F64, variance: F64, n: int) -> F64:
     """How far sum(fma(d', d', .)) / n is from the variance, d' = fl(x - mean').
 
     d' = d - delta + rho with the mean's error delta and the subtraction's |rho| <= u (|d| +
@@ -105,7 +105,7 @@ def layer_norm(
         size = np.abs(rows).sum(axis=-1, keepdims=True) / max(n, 1)
         mean_error = gamma(steps(n)) * size + ETA
         q = variance + e
-        relative = grow(_variance_bound(d, mean_error, variance, n) / q, UNIT)
+        relative = grow(variance_bound(d, mean_error, variance, n) / q, UNIT)
         r, r_error = 1.0 / np.sqrt(q), reciprocal_root(relative)
         d_error = rounded(d, mean_error)[1]
         t = d * r

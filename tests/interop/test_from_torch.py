@@ -1,0 +1,201 @@
+"""What forwardpass.from_torch takes and refuses, and which nodes it joins."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import forwardpass
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class Of(nn.Module):
+    """A module of a function, with a linear layer and a convolution that it may use."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+        self.linear, self.conv = nn.Linear(6, 6), nn.Conv1d(6, 6, 3, padding=1)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def ops(function, x, **more):
+    """The ops of the converted function, whose result is checked."""
+    torch.manual_seed(0)
+    module = Of(function).eval()
+    program = forwardpass.from_torch(module, x, **more)
+    with torch.no_grad():
+        want = module(x).numpy()
+    np.testing.assert_allclose(program(x.numpy()), want, rtol=1e-5, atol=1e-5)
+    return [node.op for node in program._graph.nodes]
+
+
+X = torch.randn(2, 5, 6)
+
+
+@pytest.mark.parametrize(
+    "activation",
+    [F.relu, F.gelu, F.silu, F.mish, torch.sigmoid, torch.tanh, F.hardswish, F.leaky_relu, F.relu6],
+)
+def test_activations_join_the_product(activation):
+    assert ops(lambda m, x: activation(m.linear(x)), X) == ["linear"]
+    image = X.transpose(1, 2).contiguous()
+    assert ops(lambda m, x: activation(m.conv(x)) + x, image) == ["conv"]
+
+
+def test_residuals_join_the_product():
+    assert ops(lambda m, x: x + F.gelu(m.linear(x), approximate="tanh"), X) == ["linear"]
+    other = ops(lambda m, x: m.linear(x) + x[:1], X)  # of another shape
+    assert other == ["linear", "index", "add"]
+    assert ops(lambda m, x: F.relu(m.linear(x) + x), X) == ["linear", "relu"]
+
+
+def test_nodes_with_two_readers_stay():
+    assert ops(lambda m, x: F.relu(y := m.linear(x)) * y, X) == ["linear", "relu", "mul"]
+
+
+def test_gates_join():
+    assert ops(lambda m, x: F.silu(x) * m.linear(x), X) == ["linear", "swiglu"]
+
+
+def test_dropout_and_constants_leave_nothing():
+    def function(m, x):
+        bias = (torch.arange(6) * 2 + 1).float().log().softmax(-1)
+        return m.linear(F.dropout(x, 0.5, m.training)).clone() + bias
+
+    assert ops(function, X) == ["linear", "add"]
+
+
+def test_layers_spelled_out_become_layers():
+    def rms_norm(m, x):
+        return m.linear.bias * (x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + 1e-6))
+
+    def gelu(m, x):
+        return 0.5 * x * (1.0 + torch.tanh(0.7978845608028654 * (x + 0.044715 * torch.pow(x, 3))))
+
+    assert ops(rms_norm, X) == ["rms_norm"]
+    assert ops(gelu, X) == ["gelu"]
+    assert ops(lambda m, x: gelu(m, m.linear(x)), X) == ["linear"]
+    assert "rms_norm" not in ops(lambda m, x: x * torch.rsqrt((x * x).mean(1, True) + 1), X)
+    assert "gelu" not in ops(lambda m, x: 0.4 * x * (1.0 + torch.tanh(x)), X)
+
+
+def test_missing_ops_are_all_named_with_their_places():
+    class Sorts(nn.Module):
+        def forward(self, x):
+            return torch.sort(x).values
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Sequential(nn.Linear(6, 6), Sorts()), Sorts()
+
+        def forward(self, x):
+            return torch.fft.rfft(self.second(self.first(x))).real
+
+    with pytest.raises(NotImplementedError) as caught:
+        forwardpass.from_torch(Net(), X)
+    text = str(caught.value)
+    assert "aten.sort.default: in first.1, second" in text
+    assert "fft" in text
+
+
+def test_half_precision_is_refused():
+    with pytest.raises(NotImplementedError, match=r"module\.float\(\)"):
+        forwardpass.from_torch(nn.Linear(6, 6).bfloat16(), X.bfloat16())
+
+
+def test_statistics_of_the_batch_are_refused():
+    with pytest.raises(NotImplementedError, match="batch_norm"):
+        forwardpass.from_torch(nn.BatchNorm1d(5, track_running_stats=False), X)
+
+
+def test_the_modes_of_the_module_are_left_as_they_were():
+    net = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.9))
+    net[0].eval()
+    program = forwardpass.from_torch(net, X)
+    assert (net.training, net[0].training, net[1].training) == (True, False, True)
+    assert [node.op for node in program._graph.nodes] == ["linear"]
+
+
+def test_weights_are_those_of_the_conversion():
+    net = nn.Linear(6, 6)
+    program = forwardpass.from_torch(net, X)
+    before = program(X.numpy())
+    with torch.no_grad():
+        net.weight.zero_()
+    np.testing.assert_array_equal(program(X.numpy()), before)
+
+
+class Several(nn.Module):
+    def forward(self, x, y, scale=2.0, *, mask=None):
+        z = x * scale + y
+        return (z, {"kept": z if mask is None else z * mask}), None, [x]
+
+
+def test_inputs_by_position_and_name_constants_and_nesting():
+    mask = torch.ones(2, 5, 6)
+    kwargs = {"scale": 3.0, "mask": mask}
+    program = forwardpass.from_torch(Several(), (X, X), example_kwargs=kwargs)
+    x, m = X.numpy(), mask.numpy()
+    for result in (program(x, x, m), program(x, y=x, mask=m), program(mask=m, y=x, x=x)):
+        (z, kept), nothing, rest = result
+        np.testing.assert_array_equal(z, x * np.float32(3) + x)
+        np.testing.assert_array_equal(kept["kept"], z)
+        assert nothing is None
+        assert isinstance(rest, list)
+    with pytest.raises(TypeError, match="no input 'scale'"):
+        program(x, x, m, scale=1.0)
+    with pytest.raises(TypeError, match=r"missing inputs \['y'\]"):
+        program(x, mask=m)
+
+
+def test_tensors_give_tensors():
+    program = forwardpass.from_torch(nn.Linear(6, 6), X)
+    y = program(X)
+    assert isinstance(y, torch.Tensor)
+    np.testing.assert_array_equal(y.numpy(), program(X.numpy()))
+
+
+def test_dynamic_sizes():
+    net = nn.Linear(6, 6)
+    fixed = forwardpass.from_torch(net, X)
+    with pytest.raises(ValueError, match=r"\(2, 5, 6\)"):
+        fixed(np.zeros((3, 5, 6), np.float32))
+    program = forwardpass.from_torch(net, X, {0: "batch", 1: "time"})
+    for shape in ((1, 1, 6), (0, 5, 6), (7, 2, 6)):
+        assert program(np.zeros(shape, np.float32)).shape == shape
+    with pytest.raises(ValueError, match=r"\(batch, time, 6\)"):
+        program(np.zeros((2, 5, 7), np.float32))
+
+
+def test_equal_names_are_equal_sizes():
+    axes = {0: "batch"}, {0: "batch"}
+    program = forwardpass.from_torch(Several(), (X, X), axes)
+    with pytest.raises(ValueError, match="batch"):
+        program(np.zeros((3, 5, 6), np.float32), np.zeros((4, 5, 6), np.float32))
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "words"),
+    [
+        ({3: "more"}, "has no axis 3"),
+        (({0: "batch"}, {0: "batch"}), "each of the 1 inputs, got 2"),
+        ({2: "width"}, "for size 6 alone in axis 2"),
+    ],
+)
+def test_bad_dynamic(dynamic, words):
+    with pytest.raises(ValueError, match="dynamic") as caught:
+        forwardpass.from_torch(nn.Linear(6, 6), X, dynamic)
+    assert words in str(caught.value)
+
+
+def test_an_example_of_one_is_refused_where_dynamic():
+    with pytest.raises(ValueError, match="at least 2"):
+        forwardpass.from_torch(nn.Linear(6, 6), X[:1], {0: "batch"})
