@@ -25,7 +25,7 @@ from forwardpass.nn import functional as F
 from forwardpass.nn._stacked import StackingLayer
 
 from ._embedding import TokenEmbedding
-from ._fused import added, product
+from ._fused import add, call
 from ._settings import Settings
 from ._text import TextEncoder
 
@@ -91,7 +91,7 @@ class BertOutput(Module):
 
     def forward(self, x: Any, residual: Any) -> Any:
         modules = self._modules
-        return modules["LayerNorm"](product(modules["dense"], x, None, residual))  # type: ignore[misc]
+        return modules["LayerNorm"](call(modules["dense"], x, residual=residual))  # type: ignore[misc]
 
 
 class BertAttention(Module):
@@ -112,7 +112,7 @@ class BertIntermediate(Module):
         self.dense = Linear(width, inner)
 
     def forward(self, x: Any) -> Any:
-        return product(self._modules["dense"], x, self.activation)
+        return call(self._modules["dense"], x, self.activation)
 
 
 class BertLayer(Module):
@@ -147,8 +147,8 @@ class BertEmbeddings(Module):
         self.LayerNorm = LayerNorm(width, eps=eps)
 
     def forward(self, ids: Any, types: Any, positions: Any) -> Any:
-        x = added(self.word_embeddings(ids), self.token_type_embeddings(types))
-        return self.LayerNorm(added(x, self.position_embeddings(positions)))
+        x = add(self.word_embeddings(ids), self.token_type_embeddings(types))
+        return self.LayerNorm(add(x, self.position_embeddings(positions)))
 
 
 class BertModel(TextEncoder):

@@ -10,7 +10,7 @@ from forwardpass import nn
 from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
 
-from ._call import add, call
+from .._fused import add, call
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array

@@ -11,8 +11,8 @@ from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
 from forwardpass.nn.functional._shape import float32
 
+from .._fused import add
 from ._blocks import EPS
-from ._call import add
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array, ArrayInput

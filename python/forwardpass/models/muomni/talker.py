@@ -10,8 +10,8 @@ from forwardpass import nn
 from forwardpass.nn import init
 from forwardpass.nn._checks import integer
 
+from .._fused import add
 from ._blocks import EPS, Block, Decoder
-from ._call import add
 from ._tokens import integers
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from forwardpass import nn
 from forwardpass.nn import functional as F
 from forwardpass.nn.functional._shape import float32
 
-from ._call import call
+from .._fused import call
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array, ArrayInput
