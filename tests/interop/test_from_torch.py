@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
-import torch.nn.functional as F
-from torch import nn
 
 import forwardpass
+
+torch = pytest.importorskip("torch")
+nn, F = torch.nn, torch.nn.functional
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

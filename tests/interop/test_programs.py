@@ -10,26 +10,18 @@ import warnings
 
 import numpy as np
 import pytest
-import torch
 
 import forwardpass
 from _arrays import run_python
 from forwardpass import _core
 from forwardpass.bits import using
-from interop.programs import MODULES
+
+torch = pytest.importorskip("torch")
+from interop.programs import MODULES  # noqa: E402
 
 SIZES = ((2, 5), (1, 3), (3, 12))
 
-NEEDED = {"lstm", "gru", "rnn"}
-CASES = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(
-            name in NEEDED and not hasattr(_core, "PackedRecurrent"), reason="no recurrent kernels"
-        ),
-    )
-    for name in MODULES
-]
+CASES = list(MODULES)
 if importlib.util.find_spec("transformers"):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
