@@ -79,6 +79,8 @@ def test_page(page, fresh):
 def test_docstrings(name, fresh):
     if ".plot" in name:
         pytest.importorskip("matplotlib")
+    if name.startswith("forwardpass.program.torch_"):
+        pytest.importorskip("torch")
     module = importlib.import_module(name)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs={}):
         test.globs = {"__name__": "__main__"}
