@@ -98,8 +98,9 @@ def test_function_arguments_and_defaults(name):
         function = getattr(theirs_f, f"_{name}")
     if inspect.isfunction(function):
         signature = inspect.signature(function)
-    else:  # a C function: the signature is the first line of its documentation
-        first = re.search(rf"{name}\((.*)\) -> Tensor", function.__doc__)[1]
+    else:  # a C function: the signature begins its documentation
+        first = re.search(rf"{name}\((.*?)\) -> Tensor", function.__doc__, re.DOTALL)[1]
+        first = " ".join(first.split())
         signature = inspect.signature(eval(f"lambda {first}: None"))
     expected = [(p.name, p.default) for p in signature.parameters.values()]
     if name == "dropout":  # there is no training here: the default is the only value
