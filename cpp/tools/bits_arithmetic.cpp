@@ -82,12 +82,19 @@ void run_function(Call& call) {
 }
 
 void run_pow(Call& call) {
-  const Array &x = call.array("input"), &e = call.array("exponent");
-  const bool one_base = x.ndim() == 0, one_exponent = e.ndim() == 0;
-  Array& y = call.result(one_base ? e.shape : x.shape);
+  // An argument is an array or a number.
+  const auto is_number = [&](const char* name) {
+    return call.text(name).find(':') == std::string::npos;
+  };
+  const bool one_base = is_number("input"), one_exponent = is_number("exponent");
+  const float base = one_base ? static_cast<float>(call.real("input")) : 0.0f;
+  const float exponent = one_exponent ? static_cast<float>(call.real("exponent")) : 0.0f;
+  const float* x = one_base ? &base : call.floats("input");
+  const float* e = one_exponent ? &exponent : call.floats("exponent");
+  Array& y = call.result(call.array(one_base ? "exponent" : "input").shape);
   call.in_pieces(y.size(), [&](int64_t first, int64_t count) {
-    pow(x.data() + (one_base ? 0 : first), e.data() + (one_exponent ? 0 : first), count, one_base,
-        one_exponent, y.floats.get() + first);
+    pow(x + (one_base ? 0 : first), e + (one_exponent ? 0 : first), count, one_base, one_exponent,
+        y.floats.get() + first);
   });
 }
 
