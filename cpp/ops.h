@@ -156,6 +156,10 @@ class PackedConv1d {
   FloatBuffer bias_;
 };
 
+// The same of a weight that is used once, (out, in / groups, taps), not packed where that is quicker.
+void conv1d(const float* x, const float* weight, const float* bias, const Conv1dShape& shape,
+            int64_t batch, int64_t length, float* y, const Fusion& fusion);
+
 // One dimension of a convolution's kernel. A transposed convolution has stride, pad_before and
 // dilation of the convolution that it transposes.
 struct ConvGeometry {

@@ -114,3 +114,23 @@ def test_packed_gives_weight_and_bias_back(isa, shape, groups):
     assert_same_bytes(packed.weight(), w)
     assert_same_bytes(packed.bias(), b)
     assert _core.PackedConv1d(w, None, 1, 0, 1, groups).bias() is None
+
+
+@pytest.mark.parametrize("out", [16, 33, 80])
+@pytest.mark.parametrize(
+    ("length", "pad", "dilation"), [(1, 1, 1), (3, 0, 1), (5, 1, 3), (1, 2, 2)]
+)
+def test_a_raw_weight_at_one_position(isa, out, length, pad, dilation):
+    """It runs as a linear over the window: the packed convolution's bytes."""
+    w, b = make("one/w", (out, 21, 3)).copy(), make("one/b", (out,))
+    x = make("one/x", (4, 21, length)).copy()
+    packed = _core.PackedConv1d(w, b, 1, pad, dilation)
+    y = _core.conv1d(x, w, b, 1, pad, dilation)
+    assert y.shape[-1] == 1
+    assert_same_bytes(y, packed(x))
+    w[3, 4] = np.inf  # meets +0 where the kernel lies over the padding
+    x[2, 5] = np.nan
+    assert_same_bytes(
+        _core.conv1d(x, w, None, 1, pad, dilation),
+        _core.PackedConv1d(w, None, 1, pad, dilation)(x),
+    )

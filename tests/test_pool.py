@@ -47,6 +47,19 @@ def test_a_plane_does_not_see_its_neighbours(isa):
         assert_same_bytes(run(poisoned)[2, 3], whole[2, 3])
 
 
+@pytest.mark.parametrize("width", [1, 2, 5, 7, 8, 14, 15, 16])
+def test_narrow_planes_are_the_left_of_wide_ones(isa, width):
+    wide = make("pool/narrow", (3, 4, 21, 40))
+    narrow = np.ascontiguousarray(wide[..., :width])
+    for pool in (F.max_pool2d, F.avg_pool2d):
+        for kernel in (1, 2, 3, 7):
+            for stride in (1, 2, 3):
+                if kernel <= width:
+                    got = pool(narrow, kernel, stride)
+                    want = pool(wide, kernel, stride)[..., : got.shape[-1]]
+                    assert_same_bytes(got, np.ascontiguousarray(want))
+
+
 def test_nan_wins_and_zero_has_no_sign(isa):
     x = np.float32([[[1, np.nan, 2, -0.0, -0.0, -1, 0.0, -0.0]]])
     assert_same_bytes(F.max_pool1d(x, 2), np.float32([[[np.nan, 2, 0, 0]]]))

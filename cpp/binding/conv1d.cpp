@@ -79,30 +79,24 @@ Shape result_shape(const Input& x, const Conv1dShape& s) {
   return shape;
 }
 
-py::array run(const Input& x, const PackedConv1d& packed, py::handle act, py::handle slope,
-              py::handle residual, py::handle out, const ConvWeights* raw) {
-  const Conv1dShape& s = packed.shape();
-  const Shape shape = result_shape(x, s);
+// compute(batch, length, y) fills y; `weight` is what y must not overlap, if any.
+template <class Compute>
+py::array run(const Input& x, const Conv1dShape& s, const FusionArgs& fusion, const Shape& shape,
+              py::handle out, const Input* weight, const Compute& compute) {
   const int ndim = static_cast<int>(shape.size());
-  const FusionArgs fusion(act, slope, residual, shape.data(), ndim, kOp);
   Output output(out, shape.data(), ndim, kOp);
   output.avoid(x.data(), x.size());
   const py::ssize_t count = product(shape.data(), ndim);
   output.avoid(fusion.get().residual, count);
-  if (raw) output.avoid(raw->weight.data(), raw->weight.size());
+  if (weight) output.avoid(weight->data(), weight->size());
   float* y = output.data();
   const int64_t batch = ndim == 3 ? x.dim(0) : 1;
   {
     const double work = static_cast<double>(count) * static_cast<double>(s.in / s.groups * s.taps);
     const ReleaseGil release(work, kWorthReleasing);
-    packed.run(x.data(), batch, x.dim(ndim - 1), y, fusion.get());
+    compute(batch, x.dim(ndim - 1), y);
   }
   return output.finish();
-}
-
-std::unique_ptr<PackedConv1d> pack_checked(const ConvWeights& w) {
-  const ReleaseGil release;
-  return std::make_unique<PackedConv1d>(w.weight.data(), w.bias.data(), w.shape);
 }
 
 py::array conv1d_raw(py::handle input, py::handle weight, py::handle bias, py::handle stride,
@@ -110,18 +104,30 @@ py::array conv1d_raw(py::handle input, py::handle weight, py::handle bias, py::h
                      py::handle slope, py::handle residual, py::handle out) {
   const Input x(input, {kOp, "input"});
   const ConvWeights w(weight, bias, stride, pad, dilation, groups);
-  result_shape(x, w.shape);  // before the work of packing
-  return run(x, *pack_checked(w), act, slope, residual, out, &w);
+  const Shape shape = result_shape(x, w.shape);
+  const FusionArgs fusion(act, slope, residual, shape.data(), static_cast<int>(shape.size()), kOp);
+  return run(
+      x, w.shape, fusion, shape, out, &w.weight, [&](int64_t batch, int64_t length, float* y) {
+        conv1d(x.data(), w.weight.data(), w.bias.data(), w.shape, batch, length, y, fusion.get());
+      });
 }
 
 std::unique_ptr<PackedConv1d> pack(py::handle weight, py::handle bias, py::handle stride,
                                    py::handle pad, py::handle dilation, py::handle groups) {
-  return pack_checked(ConvWeights(weight, bias, stride, pad, dilation, groups));
+  const ConvWeights w(weight, bias, stride, pad, dilation, groups);
+  const ReleaseGil release;
+  return std::make_unique<PackedConv1d>(w.weight.data(), w.bias.data(), w.shape);
 }
 
 py::array call(const PackedConv1d& self, py::handle input, py::handle act, py::handle slope,
                py::handle residual, py::handle out) {
-  return run(Input(input, {kOp, "input"}), self, act, slope, residual, out, nullptr);
+  const Input x(input, {kOp, "input"});
+  const Shape shape = result_shape(x, self.shape());
+  const FusionArgs fusion(act, slope, residual, shape.data(), static_cast<int>(shape.size()), kOp);
+  return run(x, self.shape(), fusion, shape, out, nullptr,
+             [&](int64_t batch, int64_t length, float* y) {
+               self.run(x.data(), batch, length, y, fusion.get());
+             });
 }
 
 py::array weight_of(const PackedConv1d& self) {

@@ -13,6 +13,7 @@
 
 #include "linear_chains.h"
 #include "linear_pack.h"
+#include "linear_raw.h"
 #include "linear_tile.h"
 
 namespace forwardpass {
@@ -109,100 +110,12 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
   }
 }
 
-// ---- Raw weights, few rows: transposed in registers, never stored ---------------------------
-
-constexpr int kRawMR = kNativeLanes == 16 ? 8 : 4;  // rows of x at a time
-constexpr int64_t kFewRows = 2 * kRawMR;            // from here on packing a panel pays
-constexpr int64_t kStage = 128;                     // columns of 16 rows copied at a time
-
-// Rows of w a multiple of 4 KiB apart share a few cache sets, which 16 of them overflow: those are
-// copied, kStage columns at a time, to rows that do not.
-FP_INLINE bool rows_collide(int64_t k) { return k % 1024 == 0; }
-FP_INLINE void stage_rows(const float* w, int64_t ld, float* to) {
-  for (int64_t j = 0; j < 16; ++j) {
-    for (int64_t i = 0; i < kStage; i += 16) {
-      store(to + j * (kStage + 16) + i, load(w + j * ld + i));
-    }
-  }
-}
-
-// M rows from m0 on, 16 columns from n on.
-template <int M>
-FP_NOINLINE void raw_columns(const LinearArgs& g, int64_t m0, int64_t n, bool more, float* stage) {
-  const int64_t rows = min64(g.n - n, 16), k = g.k;
-  const float* w = g.raw + n * k;
-  const float* x[M];
-  f32x16 acc[M], v[8];
-  FP_UNROLL
-  for (int m = 0; m < M; ++m) {
-    x[m] = g.x + (m0 + m) * g.ldx;
-    acc[m] = zero();
-  }
-  int64_t i = 0;
-  const bool staged = rows_collide(k);
-  const int64_t ld = staged ? kStage + 16 : k;
-  for (const int64_t whole = rows == 16 ? k - 16 : -1; i <= whole; i += 16) {
-    if (more) fetch_next_rows(w, k, i);
-    if (staged && i % kStage == 0) stage_rows(w + i, k, stage);
-    const float* from = staged ? stage + i % kStage : w + i;
-    FP_UNROLL
-    for (int64_t half = 0; half < 16; half += 8) {
-      load_transposed(from + half, ld, v);
-      FP_UNROLL
-      for (int j = 0; j < 8; ++j) {
-        FP_UNROLL
-        for (int m = 0; m < M; ++m) acc[m] = fma(set1(x[m][i + half + j]), v[j], acc[m]);
-      }
-    }
-  }
-  for (; i < k; i += 8) {
-    const int64_t left = min64(k - i, 8);
-    load_block(w + i, k, rows, left, v);
-    for (int64_t j = 0; j < left; ++j) {
-      FP_UNROLL
-      for (int m = 0; m < M; ++m) acc[m] = fma(set1(x[m][i + j]), v[j], acc[m]);
-    }
-  }
-  FP_UNROLL
-  for (int m = 0; m < M; ++m) {
-    if (g.epilogue.bias) acc[m] = add(acc[m], load_n(g.epilogue.bias + n, rows));
-    store_n(g.y + (m0 + m) * g.n + n, acc[m], rows);
-  }
-}
-
-using RawFn = void (*)(const LinearArgs&, int64_t, int64_t, bool, float*);
-FP_INLINE RawFn raw_for(int64_t rows) {
-  constexpr int kMax = kRawMR;
-  switch (rows) {
-    case 8: return raw_columns<kMax>;
-    case 7: return raw_columns<(kMax < 7 ? kMax : 7)>;
-    case 6: return raw_columns<(kMax < 6 ? kMax : 6)>;
-    case 5: return raw_columns<(kMax < 5 ? kMax : 5)>;
-    case 4: return raw_columns<(kMax < 4 ? kMax : 4)>;
-    case 3: return raw_columns<(kMax < 3 ? kMax : 3)>;
-    case 2: return raw_columns<(kMax < 2 ? kMax : 2)>;
-    default: return raw_columns<1>;
-  }
-}
-
-void linear_raw_rows(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
-                     float* scratch) {
-  const int64_t blocks = (m1 - m0 + kRawMR - 1) / kRawMR;
-  for (int64_t n = n0; n < n1; n += 16) {
-    for (int64_t b = 0; b < blocks; ++b) {
-      const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
-      raw_for(r1 - r0)(g, r0, n, b == 0 && n + 32 <= n1, scratch);
-    }
-  }
-  finish_rows(g.epilogue, g.y, m0 * g.n + n0, m1 - m0, n1 - n0, g.n);
-}
-
 void linear_run(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1,
                 float* scratch) {
   const int64_t p = chains(g.n, g.k);
   if (p == 64) return linear_dot(g, m0, m1, n0, n1);
   if (!g.packed && p == 1 && m1 - m0 <= kFewRows) {
-    return linear_raw_rows(g, m0, m1, n0, n1, scratch);
+    return linear_raw_rows(g, m0, m1, n0, n1);
   }
   for (int64_t n = n0; n < n1;) {
     // Raw weights are packed a panel at a time.

@@ -35,6 +35,26 @@ struct Average {
   static FP_INLINE float finish(float s, float divisor) { return s / divisor; }
 };
 
+// The rows of the output, plane after plane.
+class PoolWalk {
+ public:
+  PoolWalk(const PoolArgs& g, int64_t row)
+      : g_(g), plane_(g.x + row / g.out_height * g.height * g.width), i_(row % g.out_height) {}
+  void next() {
+    if (++i_ < g_.out_height) return;
+    i_ = 0;
+    plane_ += g_.height * g_.width;
+  }
+  const float* window() const { return plane_ + g_.row_first[i_] * g_.width; }
+  int64_t rows() const { return g_.row_count[i_]; }
+  float divisor() const { return g_.row_divisor[i_]; }
+
+ private:
+  const PoolArgs& g_;
+  const float* plane_;
+  int64_t i_;
+};
+
 // The window's rows joined into one: `count` rows of x, `step` floats apart.
 template <class Op>
 FP_INLINE void pool_down(const float* x, int64_t count, int64_t step, int64_t width, float* to) {
@@ -120,32 +140,97 @@ FP_INLINE void pool_across(const PoolArgs& g, const float* row, float row_diviso
   }
 }
 
+// ---- Planes of at most 16 columns: one vector a row, 16 rows at a time ------------------------
+
+constexpr int64_t kNarrowRows = 16, kNarrowPitch = 80;
+
+FP_INLINE bool is_single(const PoolArgs& g) { return g.out_width == 1 && g.col_step == 1; }
+FP_INLINE bool is_narrow(const PoolArgs& g) {
+  if (g.width > 16 || g.out_width > 16) return false;
+  if (is_single(g)) return true;
+  const int64_t reach = (g.out_width - 1) * g.col_stride + (g.taps - 1) * g.col_step + 1;
+  return (g.col_stride == 1 || g.col_stride == 2) && g.lead <= 16 && reach <= 48;
+}
+
+template <class Op, int Stride>
+FP_INLINE void narrow_slide(const PoolArgs& g, PoolWalk& to, const float* rows, int64_t count,
+                            float* y) {
+  const f32x16 columns = load_n(g.col_divisor, g.out_width);
+  for (int64_t r = 0; r < count; ++r, to.next()) {
+    const f32x16 acc = pool_along<Op, Stride>(rows + r * kNarrowPitch, g.taps, g.col_step);
+    const f32x16 divisor = mul(set1(to.divisor()), columns);
+    const f32x16 result = Op::finish(acc, divisor);
+    if ((count - r) * g.out_width >= 16) {
+      store(y + r * g.out_width, result);  // the next rows come over what is too much
+    } else {
+      store_n(y + r * g.out_width, result, g.out_width);
+    }
+  }
+}
+
+// One output a row: the rows are turned, so that each is a lane.
+template <class Op>
+FP_INLINE void narrow_single(const PoolArgs& g, PoolWalk& to, const float* rows, int64_t count,
+                             float* y) {
+  f32x16 acc = set1(Op::start()), v[8];
+  float divisors[kNarrowRows] = {};
+  for (int64_t t = 0; t < g.col_count[0]; t += 8) {
+    load_transposed(rows + g.col_first[0] + t, kNarrowPitch, v);
+    const int64_t left = g.col_count[0] - t;
+    if (t == 0) acc = Op::first(v[0]);
+    for (int64_t j = t == 0; j < (left < 8 ? left : 8); ++j) acc = Op::join(acc, v[j]);
+  }
+  for (int64_t r = 0; r < count; ++r, to.next()) divisors[r] = to.divisor();
+  store_n(y, Op::finish(acc, mul(load(divisors), set1(g.col_divisor[0]))), count);
+}
+
+template <class Op>
+FP_INLINE void pool_narrow(const PoolArgs& g, int64_t r0, int64_t r1) {
+  const f32x16 rest = set1(Op::start());
+  const int64_t lead = is_single(g) ? 0 : g.lead, step = g.row_step * g.width;
+  float rows[kNarrowRows * kNarrowPitch];
+  for (int64_t i = 0; i < kNarrowRows * kNarrowPitch; i += 16) store(rows + i, rest);
+  PoolWalk from(g, r0), to = from;
+  for (int64_t first = r0; first < r1; first += kNarrowRows) {
+    const int64_t count = r1 - first < kNarrowRows ? r1 - first : kNarrowRows;
+    for (int64_t r = 0; r < count; ++r, from.next()) {
+      const float* x = from.window();
+      f32x16 acc = from.rows() ? Op::first(load_or(x, g.width, rest)) : rest;
+      for (int64_t i = 1; i < from.rows(); ++i) {
+        acc = Op::join(acc, load_or(x + i * step, g.width, rest));
+      }
+      store(rows + r * kNarrowPitch + lead, acc);
+    }
+    float* y = g.y + first * g.out_width;
+    if (is_single(g)) {
+      narrow_single<Op>(g, to, rows, count, y);
+    } else if (g.col_stride == 1) {
+      narrow_slide<Op, 1>(g, to, rows, count, y);
+    } else {
+      narrow_slide<Op, 2>(g, to, rows, count, y);
+    }
+  }
+}
+
 template <class Op>
 void pool_rows(const PoolArgs& g, int64_t r0, int64_t r1, float* scratch, int64_t pitch) {
+  if (is_narrow(g)) return pool_narrow<Op>(g, r0, r1);
   for (int64_t r = 0; r < kPoolRows; ++r) {  // outside the plane; pool_down writes the rest
     float* row = scratch + r * pitch;
     for (int64_t c = 0; c < g.lead; ++c) row[c] = Op::start();
     for (int64_t c = g.lead + g.width; c < pitch; ++c) row[c] = Op::start();
   }
-  const float* plane = g.x + r0 / g.out_height * g.height * g.width;
-  int64_t i = r0 % g.out_height, begin = i;
+  PoolWalk from(g, r0), to = from;
   for (int64_t first = r0; first < r1; first += kPoolRows) {
     const int64_t count = r1 - first < kPoolRows ? r1 - first : kPoolRows;
     // Several rows at a time, so that what is read along has long been written.
-    begin = i;
-    for (int64_t r = 0; r < count; ++r) {
-      pool_down<Op>(plane + g.row_first[i] * g.width, g.row_count[i], g.row_step * g.width, g.width,
+    for (int64_t r = 0; r < count; ++r, from.next()) {
+      pool_down<Op>(from.window(), from.rows(), g.row_step * g.width, g.width,
                     scratch + r * pitch + g.lead);
-      if (++i == g.out_height) {
-        i = 0;
-        plane += g.height * g.width;
-      }
     }
-    for (int64_t r = 0; r < count; ++r) {
-      const float divisor = g.row_divisor[begin];
+    for (int64_t r = 0; r < count; ++r, to.next()) {
       float* spare = scratch + kPoolRows * pitch;
-      pool_across<Op>(g, scratch + r * pitch, divisor, spare, g.y + (first + r) * g.out_width);
-      if (++begin == g.out_height) begin = 0;
+      pool_across<Op>(g, scratch + r * pitch, to.divisor(), spare, g.y + (first + r) * g.out_width);
     }
   }
 }

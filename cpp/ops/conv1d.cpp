@@ -108,6 +108,21 @@ void run_conv1d(const Conv1dArgs& args, const Conv1dShape& shape, const Conv1dKe
   if (out_of_memory) throw std::bad_alloc();
 }
 
+// Whether one position a batch item is computed, by one chain of linear as well.
+bool is_linear(const Conv1dShape& s, int64_t length) {
+  return s.groups == 1 && s.out > 32 && s.out_length(length) == 1;
+}
+
+// What the kernel lies over, (batch, in * taps), +0 outside the input.
+void windows(const float* x, const Conv1dShape& s, int64_t batch, int64_t length, float* to) {
+  for (int64_t c = 0; c < batch * s.in; ++c, x += length, to += s.taps) {
+    for (int64_t j = 0; j < s.taps; ++j) {
+      const int64_t at = j * s.dilation - s.pad_left;
+      to[j] = at >= 0 && at < length ? x[at] : 0.0f;
+    }
+  }
+}
+
 }  // namespace
 
 PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape)
@@ -145,6 +160,17 @@ void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
 void PackedConv1d::unpack(float* weight) const {
   kernels_->conv1d->unpack(weight_.data(), shape_.groups, shape_.out / shape_.groups,
                            shape_.in / shape_.groups * shape_.taps, weight);
+}
+
+void conv1d(const float* x, const float* weight, const float* bias, const Conv1dShape& shape,
+            int64_t batch, int64_t length, float* y, const Fusion& fusion) {
+  if (!is_linear(shape, length)) {
+    return PackedConv1d(weight, bias, shape).run(x, batch, length, y, fusion);
+  }
+  const int64_t k = shape.in * shape.taps;
+  FloatBuffer rows(batch * k + 1);
+  windows(x, shape, batch, length, rows.data());
+  linear(rows.data(), weight, bias, batch, shape.out, k, y, fusion);
 }
 
 }  // namespace forwardpass
