@@ -187,6 +187,11 @@ struct LanesTask {
 
 constexpr int64_t kConvOverread = 16 * 8;  // floats that vectors may touch past the planes
 
+// `scratch` of a depthwise convolution: kDepthwiseRows rows of depthwise_pitch floats, at least the
+// input's width.
+constexpr int64_t kDepthwiseRows = 20;
+constexpr int64_t depthwise_pitch(int64_t out_width) { return (out_width + 6 + 15) / 16 * 16 + 32; }
+
 struct Conv2dKernels {
   int64_t mr;  // output channels of a register tile
   // `packed`: per group, block of at most mr channels, phase: [in][taps][channels of the block].

@@ -189,12 +189,12 @@ FP_INLINE void load_tail(const Conv2dArgs& g, const Conv2dTile& tile, float* scr
 // One channel of a depthwise convolution.
 FP_INLINE void run_depthwise_tile(const Conv2dArgs& g, const Conv2dPlan& plan,
                                   const Conv2dTile& tile, float* scratch) {
-  for (int64_t i = 0; i < g.width; i += 16) store(scratch + i, zero());
   const int64_t plane = tile.b * g.groups + tile.g, y = plane * g.out_height * g.out_width;
   const float* bias = g.epilogue.bias ? g.epilogue.bias + tile.g : nullptr;
-  run_depthwise({g.x + plane * g.height * g.width, scratch, g.height, g.width, plan.top, plan.left,
-                 g.packed + tile.g * g.taps, bias, g.y + y, g.out_width},
-                plan.depthwise, plan.step_h, tile.u0, tile.u1);
+  run_depthwise(
+      {g.x + plane * g.height * g.width, scratch, depthwise_pitch(g.out_width), g.height, g.width,
+       plan.top, plan.left, g.packed + tile.g * g.taps, bias, g.y + y, g.out_width},
+      plan.depthwise, plan.step_h, tile.u0, tile.u1);
   finish_rows(g.epilogue, g.y, y + tile.u0 * g.out_width, tile.u1 - tile.u0, g.out_width,
               g.out_width);
 }

@@ -1,31 +1,19 @@
 // Depthwise convolutions: one input and one output channel a group, K x K neighbouring taps, step S.
 //
-// Straight from the input, nothing copied. The register tile is R rows of outputs x 16 columns. What
-// is read of the input is read once for all the rows that it reaches: output row r takes input row
-// S * r + i as its tap row i, so going through input rows upwards gives every output its taps in
-// rising order. Rows outside the input are read from a row of zeros; columns outside become +0 with
-// the load, in blocks of their own (kEdge).
+// The register tile is R rows of outputs. What is read of the input is read once for all the rows
+// that it reaches: output row r takes input row S * r + i as its tap row i, so going through input
+// rows upwards gives every output its taps in rising order.
+//
+// Here straight from the input, 16 columns wide: rows outside it are read from a row of zeros;
+// columns outside become +0 with the load, in blocks of their own (kEdge). Wide planes with step 1
+// run over a copy of their rows: conv_depthwise_copied.h.
 #pragma once
 
-#include "epilogue.h"
+#include "conv_depthwise_copied.h"
 
 namespace forwardpass {
 namespace FP_ISA {
 namespace {
-
-// Rows of a block: where there are 16 registers of 8, K taps leave few.
-constexpr int depthwise_row_count(int k) { return kNativeLanes == 16 ? 7 : k == 3 ? 4 : 2; }
-
-struct DepthwisePlane {
-  const float* x;      // one plane of the input
-  const float* zeros;  // a row of `width` floats
-  int64_t height, width;
-  int64_t top, left;  // input position of the first tap of output (0, 0)
-  const float* w;     // [K][K]
-  const float* bias;
-  float* y;  // one plane of the output
-  int64_t out_width;
-};
 
 struct DepthwiseBlock {
   const float* const* rows;  // of the input, or the zeros
@@ -58,22 +46,6 @@ FP_INLINE void load_taps(const DepthwiseBlock& t, const float* row, f32x16 (&tap
     tap[j] = slide(kEdge ? load_columns<kEdge>(t, row, j - 15) : set1(row[t.col + j]), tap[j + 2]);
   }
 }
-
-// K x K weights: in registers where they fit, else read where they are used.
-template <int K>
-struct DepthwiseWeights {
-  static constexpr bool kHeld = K == 3 && kNativeLanes == 16;
-  const float* w;
-  f32x16 held[kHeld ? K * K : 1];
-  FP_INLINE explicit DepthwiseWeights(const float* from) : w(from) {
-    FP_UNROLL
-    for (int i = 0; kHeld && i < K * K; ++i) held[i] = in_register(set1(w[i]));
-  }
-  FP_INLINE void next_row() {
-    if (!kHeld) FP_FORGET(w);
-  }
-  FP_INLINE f32x16 at(int i) const { return kHeld ? held[kHeld ? i : 0] : set1(w[i]); }
-};
 
 template <int K, int S, int R, bool kEdge>
 FP_NOINLINE void depthwise_block(const DepthwiseBlock& t) {
@@ -110,12 +82,13 @@ FP_NOINLINE void depthwise_block(const DepthwiseBlock& t) {
 template <int K, int S, int R>
 FP_NOINLINE void depthwise_rows(const DepthwisePlane& g, int64_t u0, int64_t u1) {
   constexpr int kRows = S * (R - 1) + K;
+  for (int64_t i = 0; i < g.width; i += 16) store(g.scratch + i, zero());
   const float* rows[kRows];
   for (int64_t at = u0; at < u1; at += R) {
     const int64_t u = min64(at, u1 - R);
     for (int i = 0; i < kRows; ++i) {
       const int64_t row = S * u + g.top + i;
-      rows[i] = row >= 0 && row < g.height ? g.x + row * g.width : g.zeros;
+      rows[i] = row >= 0 && row < g.height ? g.x + row * g.width : g.scratch;
     }
     for (int64_t next = 0; next < g.out_width; next += 16) {
       const int64_t v = g.out_width < 16 ? 0 : min64(next, g.out_width - 16);
@@ -131,6 +104,11 @@ FP_NOINLINE void depthwise_rows(const DepthwisePlane& g, int64_t u0, int64_t u1)
 template <int K, int S>
 FP_INLINE void depthwise_plane(const DepthwisePlane& g, int64_t u0, int64_t u1) {
   constexpr int R = depthwise_row_count(K);
+  if constexpr (S == 1) {
+    if (g.out_width >= (K == 3 ? 48 : 17)) {
+      return (u1 - u0 < R ? depthwise_copied_rows<K, 1> : depthwise_copied_rows<K, R>)(g, u0, u1);
+    }
+  }
   (u1 - u0 < R ? depthwise_rows<K, S, 1> : depthwise_rows<K, S, R>)(g, u0, u1);
 }
 

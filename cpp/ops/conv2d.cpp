@@ -76,6 +76,11 @@ int64_t depthwise(const Conv2dArgs& args, const ConvLayout& layout) {
   return square && dense && (k == 3 || k == 5 || k == 7) ? k : 0;
 }
 
+// A row of zeros, or the rows that a block of outputs reads.
+int64_t depthwise_scratch(const Conv2dArgs& args) {
+  return std::max(args.width, kDepthwiseRows * depthwise_pitch(args.out_width));
+}
+
 Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int threads) {
   Split s;
   s.rows = divide_up(args.out_height, layout.rows.count());
@@ -235,7 +240,9 @@ void run_on_planes(const Conv2dArgs& args, const ConvLayout& layout, const Conv2
   const Split s = split(args, layout, kernels.mr, threads);
   const Planned planned(args, layout, s, kernels.mr);
   const Conv2dPlan& plan = planned.plan;
-  const int64_t each = plan.in_place ? 16 : plan.depthwise ? args.width : plan.channel_step;
+  const int64_t each = plan.in_place    ? 16
+                       : plan.depthwise ? depthwise_scratch(args)
+                                        : plan.channel_step;
   const int64_t copied = args.in * each + kConvOverread;
   const int64_t tiles = args.batch * args.groups * s.down() * s.across() * s.pieces;
   std::atomic<bool> out_of_memory{false};

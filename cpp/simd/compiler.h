@@ -7,7 +7,11 @@
 
 #if defined(__GNUC__) || defined(__clang__)
 #define FP_INLINE inline __attribute__((always_inline))
+#if defined(__clang__)
 #define FP_NOINLINE __attribute__((noinline))
+#else  // nor once more for an argument that happens to be constant
+#define FP_NOINLINE __attribute__((noinline, noclone))
+#endif
 #define FP_INLINE_LAMBDA __attribute__((always_inline))
 #define FP_RESTRICT __restrict__
 // The compiler must not know any more where pointer p comes from: what it points to is read again.
