@@ -51,6 +51,19 @@ class Part:
         return self.stacked.weight()[self.rows].copy()
 
 
+def added(product: Any, x: Any, residual: Any) -> Any:
+    """product(x) + residual, by one kernel for a plain Linear; product(x) where residual is None."""
+    if residual is None:
+        return product(x)
+    if plain(product, (Linear,)):
+        pack = product._pack
+        if pack is None:
+            pack = product._make_pack()
+        return pack(x, None, 0.01, residual)
+    with np.errstate(all="ignore"):  # infinities and NaN go through, as in a kernel
+        return product(x) + residual
+
+
 class Stacked(NamedTuple):
     """The weights packed as one, and which rows are whose."""
 
