@@ -9,7 +9,7 @@ import numpy as np
 from forwardpass import _core
 
 from ._checks import integer
-from ._stacked import Stacked, StackingLayer, added
+from ._stacked import StackingLayer, added, in_order
 from .containers import plain
 from .functional._rope_scaling import RopeScaling
 from .functional._rotary import table_at, table_rows
@@ -126,7 +126,7 @@ class CausalSelfAttention(StackingLayer):
         stacked = self._current() if whole is None else None
         if whole is not None:
             product, ours = whole(x), plain(whole, (Linear,))
-        elif stacked is not None and _in_order(stacked):
+        elif stacked is not None and in_order(stacked):
             product, ours = stacked.pack(x), True
         else:
             product, ours = None, False
@@ -146,7 +146,7 @@ class CausalSelfAttention(StackingLayer):
             raise
 
     def _at_once(self, product: Any, batch: int, length: int, cache: Any, layer: int) -> Any:
-        """Rotary embedding, the cache and attention in one call, on a product that is ours alone."""
+        """Rotary embedding, the cache and attention in one call; the product is written to."""
         heads, groups = self.num_heads, self.num_kv_heads
         keys = values = cos = sin = None
         offset = at = 0
@@ -165,9 +165,7 @@ class CausalSelfAttention(StackingLayer):
             cache._lengths[layer] = offset + length
         return y
 
-    def _apart(
-        self, x: Any, product: Any, batch: int, length: int, cache: Any, layer: int
-    ) -> Any:
+    def _apart(self, x: Any, product: Any, batch: int, length: int, cache: Any, layer: int) -> Any:
         """The same step by step: of products that someone watches, for other kinds of caches."""
         modules: Any = self._modules
         heads, groups = self.num_heads, self.num_kv_heads
@@ -198,10 +196,3 @@ class CausalSelfAttention(StackingLayer):
             f"num_kv_heads={self.num_kv_heads}, head_dim={self.head_dim}, "
             f"rope_base={self.rope_base}"
         )
-
-
-def _in_order(stacked: Stacked) -> bool:
-    """Whether the children have not traded places since their weights were stacked."""
-    ends = [part.rows.stop for part in stacked.parts]
-    starts = [part.rows.start for part in stacked.parts]
-    return starts == [0, *ends[:-1]]

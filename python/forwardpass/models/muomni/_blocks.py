@@ -115,7 +115,7 @@ class Block(nn.Module):
     def forward(self, x: Array, cache: nn.KVCache | None = None, layer: int = 0) -> Array:
         modules: Any = self._modules
         attn, y = modules["attn"], modules["norm1"](x)
-        # Where nobody watches, a block's last product adds the residual itself; no bit depends on it.
+        # Where nobody watches, the last product adds the residual itself; no bit depends on it.
         if plain(attn, (Attention,)):
             x = attn._added(y, cache, layer, x)
         else:

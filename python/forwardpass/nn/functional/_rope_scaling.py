@@ -31,7 +31,9 @@ class RopeScaling(NamedTuple):
     original: float = 8192.0
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any], where: str = "rope_scaling") -> RopeScaling | None:
+    def from_config(
+        cls, config: Mapping[str, Any], where: str = "rope_scaling"
+    ) -> RopeScaling | None:
         """From the keys of a config.json's rope_scaling; None for the kind "default".
 
         NotImplementedError for another kind than linear and llama3, ValueError for numbers that

@@ -56,7 +56,7 @@ def _cached(
 def table_at(
     dim: int, base: float, first: int, count: int, scaling: RopeScaling | None = None
 ) -> tuple[Array, Array, int]:
-    """Tables (*, dim / 2) that hold positions first .. first + count - 1, and the row of the first."""
+    """Tables (*, dim / 2) with positions first .. first + count - 1, and the row of the first."""
     end = first + count
     if not 0 <= first <= end <= _MOST_ROWS:
         return *_made(first, count, dim, base, scaling), 0
