@@ -130,8 +130,9 @@ class CausalSelfAttention(StackingLayer):
             product, ours = stacked.pack(x), True
         else:
             product, ours = None, False
+        size = self.head_dim
         fits = cache is None or (
-            type(cache) is KVCache and cache._fits(batch, self.num_kv_heads, self.head_dim)
+            type(cache) is KVCache and cache._sizes == (batch, self.num_kv_heads, size, size)
         )
         try:
             if ours and fits:

@@ -51,6 +51,8 @@ class KVCache:
         )
         self.batch_size = integer(_OP, "batch_size", batch_size, 0)
         first = _FIRST if initial is None else integer(_OP, "initial", initial, 0)
+        # Of what can be appended, for those who know the layout.
+        self._sizes = (self.batch_size, self.num_kv_heads, self.head_dim, self.value_dim)
         capacity = min(first, self.limit)
         self._lengths = [0] * self.num_layers
         self._keys = [self._room(capacity, self.head_dim) for _ in range(self.num_layers)]
@@ -126,14 +128,6 @@ class KVCache:
             keys, values = self._grown(keys, start, capacity), self._grown(values, start, capacity)
             self._keys[layer], self._values[layer] = keys, values
         return keys, values, start
-
-    def _fits(self, batch: int, heads: int, width: int) -> bool:
-        """Whether keys and values of these sizes can be appended."""
-        return (
-            self.batch_size == batch
-            and self.num_kv_heads == heads
-            and self.head_dim == width == self.value_dim
-        )
 
     def _grown(self, held: Any, length: int, capacity: int) -> Any:
         room = self._room(capacity, held.shape[3])

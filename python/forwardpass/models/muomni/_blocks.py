@@ -150,29 +150,32 @@ class Decoder(nn.Module):
     def _run(self, x: Array, cache: nn.KVCache | None) -> Array:
         """x (B, T, d) through the blocks and the norm; what fails leaves the cache as it was."""
         start = self._start(cache)
+        modules: Any = self._modules  # not by attribute, which for children is the slow way
         try:
-            for i, block in enumerate(self.blocks):
+            for i, block in enumerate(modules["blocks"]):
                 x = block(x, cache, i)
         except BaseException:
             if cache is not None:
                 cache.truncate(start)
             raise
-        y: Array = self.norm(x)
+        y: Array = modules["norm"](x)
         return y
 
     def _start(self, cache: nn.KVCache | None) -> int:
         """Positions that the cache holds."""
-        name = self._get_name()
         if cache is None:
             return 0
+        blocks: Any = self._modules["blocks"]
+        if type(cache) is nn.KVCache and cache.num_layers == len(blocks):
+            return cache.length
+        name = self._get_name()
         if not isinstance(cache, nn.KVCache):
             raise TypeError(
                 f"{name}(): argument 'cache' must be None or an nn.KVCache, such as "
                 f"new_cache() gives, got {type(cache).__name__}"
             )
-        if cache.num_layers != len(self.blocks):
+        if cache.num_layers != len(blocks):
             raise ValueError(
-                f"{name}(): argument 'cache' must have {len(self.blocks)} layers, "
-                f"got {cache.num_layers}"
+                f"{name}(): argument 'cache' must have {len(blocks)} layers, got {cache.num_layers}"
             )
         return cache.length
