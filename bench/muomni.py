@@ -6,7 +6,8 @@
 Everyone gets the same weights; every result is compared before anything is timed. Ratio: the best
 peer's least time over ours. `thinker` is the small one (4 layers, 256 wide, 4 heads in 2 groups,
 32000 words), `thinker 100M` the default; decode is one token behind 128. The last line shows the
-100M decode beside the read bandwidth of the same race. `--profile` shows what of decoding is no kernel.
+100M decode beside the read bandwidth of the same race. `--profile` shows what of decoding is no
+kernel.
 """
 
 from __future__ import annotations

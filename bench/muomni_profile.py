@@ -1,9 +1,9 @@
 """Where a Thinker's time goes when it decodes: kernels, their calls, and Python.
 
 The step is raced against the same kernels called by hand, one after the other on the same memory,
-with everything looked up before: what the step takes more is Python (modules, checks, caches). Of each call
-by hand, reading the arguments and making the result is no kernel either; the time of a call on 16
-floats stands for that.
+with everything looked up before: what the step takes more is Python (modules, checks, caches). Of
+each call by hand, reading the arguments and making the result is no kernel either; the time of a
+call on 16 floats stands for that.
 """
 
 from __future__ import annotations
