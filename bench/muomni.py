@@ -106,10 +106,26 @@ def torch_entry(model: Any, case: Case, x: np.ndarray) -> Entry:
     return Entry(statement("f(x, n, c)", **names), lambda: listed(model(given, PAST, caches)))
 
 
+class Alone(torch.nn.Module):
+    """The model without the arguments of a cache, which the export would make inputs of."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Any) -> Any:
+        return self.model(x)
+
+
 def onnx_entry(model: Any, x: np.ndarray, threads: int) -> Entry:
     file = io.BytesIO()
     torch.onnx.export(
-        model, (torch.from_numpy(x),), file, dynamo=False, opset_version=18, input_names=["x"]
+        Alone(model),
+        (torch.from_numpy(x),),
+        file,
+        dynamo=False,
+        opset_version=18,
+        input_names=["x"],
     )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

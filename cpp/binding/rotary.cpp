@@ -115,8 +115,8 @@ py::array rotary_op(py::handle input, py::handle cos, py::handle sin, bool inter
 
 void bind_rotary(py::module_& m) {
   m.def("rotary_table", &table_op, py::arg("first"), py::arg("count"), py::arg("dim"),
-        py::arg("base") = 10000.0, py::arg("cos_out") = py::none(),
-        py::arg("sin_out") = py::none(), py::arg("frequencies") = py::none());
+        py::arg("base") = 10000.0, py::arg("cos_out") = py::none(), py::arg("sin_out") = py::none(),
+        py::arg("frequencies") = py::none());
   m.def("_rotary_frequencies", &frequencies_op, py::arg("dim"), py::arg("base"));
   m.def("rotary_embedding", &rotary_op, py::arg("input"), py::arg("cos"), py::arg("sin"),
         py::arg("interleaved") = false, py::arg("out") = py::none());

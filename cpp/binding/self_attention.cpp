@@ -17,8 +17,7 @@ float* own_memory(py::handle source, const Input& input, const char* name) {
 // Rows of tables from `at` on, one for each position.
 void set_tables(SelfAttentionArgs& args, const Input& cos, const Input& sin, int64_t at) {
   if (cos.ndim() != 2 || sin.ndim() != 2 || cos.dim(0) != sin.dim(0) || cos.dim(1) != sin.dim(1)) {
-    throw_value({kOp, "cos"},
-                "and sin must have one shape (positions, pairs), got " + cos.text());
+    throw_value({kOp, "cos"}, "and sin must have one shape (positions, pairs), got " + cos.text());
   }
   if (at < 0 || at > cos.dim(0) - args.length || 2 * cos.dim(1) > args.width) {
     throw_value({kOp, "cos"}, "does not fit the positions or the heads, got " + cos.text());

@@ -133,7 +133,8 @@ struct LanesAhead {
   int64_t first = 0, floats = 0;  // of each channel
 
   // None for an input that is in L2 anyway.
-  LanesAhead(const Conv2dArgs& g, const LanesPlan& plan, int64_t p0, int64_t p1, int64_t positions) {
+  LanesAhead(const Conv2dArgs& g, const LanesPlan& plan, int64_t p0, int64_t p1,
+             int64_t positions) {
     constexpr int64_t kInL2 = 128 << 10;
     if (p1 >= positions || g.in * g.height * g.width < kInL2) return;
     const int64_t p2 = min64(positions, p1 + (p1 - p0)), last = plan.row_at[plan.row_taps - 1];

@@ -54,7 +54,7 @@ class SwiGLU(StackingLayer):
             gate, up = stacked.parts
             both = stacked.pack(input)
             inner = _swiglu(both[..., gate.rows], both[..., up.rows], None)
-        return added(self._modules["down_proj"], inner, residual)
+        return added(self._modules["down_proj"], inner, residual)  # type: ignore[no-any-return]
 
     def _stackable(self, children: list[Linear]) -> bool:
         """As many gates as values; else the product of the two says what is wrong."""
