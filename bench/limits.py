@@ -43,9 +43,12 @@ class Probe:
 
 
 def _floats(size: int) -> np.ndarray:
-    """`size` bytes of float32, one buffer for all probes, written once so that pages exist."""
+    """`size` bytes of float32, one buffer for all probes, written once so that pages exist.
+
+    A result of ours: in huge pages where the system gives them, as packed weights are.
+    """
     if "floats" not in _memory or _memory["floats"].nbytes < size:
-        _memory["floats"] = np.full(size // 4, 0.5, np.float32)
+        _memory["floats"] = _core.relu(np.full(size // 4, 0.5, np.float32), None)
     return _memory["floats"][: size // 4]
 
 

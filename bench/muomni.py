@@ -1,11 +1,13 @@
 """μOmni: ours beside a plain torch version of the same components, eager, compiled and in ONNX.
 
     python bench/muomni.py [--threads 1,2] [--only PATTERN] [--seconds S] [--no-compile]
+    python bench/muomni.py --profile
 
 Everyone gets the same weights; every result is compared before anything is timed. Ratio: the best
 peer's least time over ours. `thinker` is the small one (4 layers, 256 wide, 4 heads in 2 groups,
-32000 words), `thinker 100M` the default; decode is one token behind 128. The last lines show the
-100M decode beside the read bandwidth of the same race, and what of a small decode is no kernel.
+32000 words), `thinker 100M` the default; decode is one token behind 128. The last line shows the
+100M decode beside the read bandwidth of the same race. `--profile` shows what of decoding is no
+kernel.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ import torch
 
 import forwardpass as fp
 import limits
+import muomni_profile
 import muomni_torch as theirs
 from forwardpass._timing import race, statement
 from forwardpass.models import muomni as ours
@@ -103,10 +106,26 @@ def torch_entry(model: Any, case: Case, x: np.ndarray) -> Entry:
     return Entry(statement("f(x, n, c)", **names), lambda: listed(model(given, PAST, caches)))
 
 
+class Alone(torch.nn.Module):
+    """The model without the arguments of a cache, which the export would make inputs of."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Any) -> Any:
+        return self.model(x)
+
+
 def onnx_entry(model: Any, x: np.ndarray, threads: int) -> Entry:
     file = io.BytesIO()
     torch.onnx.export(
-        model, (torch.from_numpy(x),), file, dynamo=False, opset_version=18, input_names=["x"]
+        Alone(model),
+        (torch.from_numpy(x),),
+        file,
+        dynamo=False,
+        opset_version=18,
+        input_names=["x"],
     )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -172,13 +191,28 @@ def measure(case: Case, threads: int, seconds: float, compiled: bool) -> list[st
     return notes
 
 
+def profile(options: argparse.Namespace) -> int:
+    for threads in map(int, options.threads.split(",")):
+        fp.set_num_threads(threads)
+        print(f"{fp.isa()}, {threads} thread{'s' * (threads > 1)}")
+        for case in CASES:
+            if case.decode:
+                fp.manual_seed(0)
+                model = getattr(ours, case.component)(**case.config)
+                print(muomni_profile.report(case.name, model, case.input(), PAST, options.seconds))
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--threads", default="1")
     parser.add_argument("--only", default="*")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--no-compile", action="store_true")
+    parser.add_argument("--profile", action="store_true")
     options = parser.parse_args()
+    if options.profile:
+        return profile(options)
     heads = ("ours", "torch", "compile", "onnxruntime")
     print(f"{'microseconds':<22}{'threads':>8}{''.join(f'{h:>12}' for h in heads)}{'ratio':>8}")
     notes: list[str] = []

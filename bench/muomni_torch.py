@@ -57,6 +57,10 @@ class Attention(nn.Module):
         if cache is not None:
             cache[0][:, :, start:end], cache[1][:, :, start:end] = k, v
             k, v = cache[0][:, :, :end], cache[1][:, :, :end]
+        grouped = self.use_gqa
+        if grouped and torch.onnx.is_in_onnx_export():  # whose graphs have no grouped heads
+            k, v = (t.repeat_interleave(self.heads // self.groups, 1) for t in (k, v))
+            grouped = False
         seen = None
         if start and length > 1:
             seen = torch.ones(length, end, dtype=torch.bool).tril(start)
@@ -66,7 +70,7 @@ class Attention(nn.Module):
             v,
             attn_mask=seen,
             is_causal=bool(not start and length > 1),
-            enable_gqa=self.use_gqa,
+            enable_gqa=grouped,
         )
         return self.o(y.transpose(1, 2).reshape(batch, length, d))
 

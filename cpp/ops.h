@@ -275,6 +275,10 @@ void embedding_bag(const int64_t* index, const int64_t* offset, int64_t bags, co
 // positions in [0, kMostPosition].
 constexpr int64_t kMostPosition = int64_t{1} << 31;
 void rotary_table(int64_t first, int64_t count, int64_t dim, double base, float* cos, float* sin);
+// The same at other frequencies, one for each pair; and those that rotary_table has.
+void rotary_table(int64_t first, int64_t count, const std::vector<double>& frequencies, float* cos,
+                  float* sin);
+std::vector<double> rotary_frequencies(int64_t dim, double base);
 
 // Rows of `width` floats, the first 2 * pairs of each turned by the angles of its row of the tables,
 // the rest copied. Every array has steps in floats over `dims`; y may be x where the steps agree.
@@ -287,6 +291,24 @@ struct RotaryArgs {
   bool interleaved = false;  // pairs of neighbours instead of halves
 };
 void rotary_embedding(const RotaryArgs& args);
+
+// Self-attention of rows (batch, length, (heads + 2 groups) * width), each a position's queries, keys
+// and values side by side, as one product of all three gives them; y (batch, length, heads * width).
+// rotary_embedding, the copy to a cache and attention, in one call.
+struct SelfAttentionArgs {
+  float* rows = nullptr;  // queries and keys are turned in place, where there are tables
+  float* y = nullptr;
+  int64_t batch = 0, length = 0, heads = 0, groups = 0, width = 0;
+  const float *cos = nullptr, *sin = nullptr;  // (length, pairs), or null
+  int64_t pairs = 0;
+  bool interleaved = false;
+  // (batch, groups, capacity, width), or null: keys and values are written behind the `offset`
+  // positions that are there, all of which take part.
+  float *keys = nullptr, *values = nullptr;
+  int64_t capacity = 0, offset = 0;
+  bool causal = false;
+};
+void self_attention(const SelfAttentionArgs& args);
 
 // Sizes and torch's scale (0: none given) of one dimension that is resized.
 struct Resize {

@@ -12,8 +12,8 @@
 
 namespace forwardpass {
 
-// Floats on a 64-byte boundary (a cache line, a zmm register). Not initialised. Large ones ask for
-// huge pages, as NumPy does: a weight that is streamed from L3 or memory otherwise waits for the
+// Floats on a 64-byte boundary (a cache line, a zmm register). Not initialised. Large ones have pages
+// of their own, which are taken when they are written, and ask for huge ones, as NumPy does: a weight that is streamed from L3 or memory otherwise waits for the
 // page walks of every 4 KiB.
 class FloatBuffer {
  public:
@@ -33,30 +33,54 @@ class FloatBuffer {
     release();
     if (count > INT64_MAX / 8) throw std::bad_alloc();
     const size_t bytes = (static_cast<size_t>(count) * sizeof(float) + 63) / 64 * 64;
-    align_ = bytes >= kHuge ? kHugePage : 64;
-    data_ = static_cast<float*>(::operator new(bytes, std::align_val_t{align_}));
-    capacity_ = count;
 #if defined(__linux__)
-    if (align_ == kHugePage) (void)madvise(data_, bytes, MADV_HUGEPAGE);  // only a wish
+    if (bytes >= kPages) {
+      map(bytes);
+      capacity_ = count;
+      return;
+    }
 #endif
+    data_ = static_cast<float*>(::operator new(bytes, std::align_val_t{64}));
+    capacity_ = count;
   }
   // The contents are not needed any more: under pressure the system may take the pages, one by one,
   // and gives fresh ones where they are written again.
   void pages_may_go() {
 #if defined(MADV_FREE)
     const size_t bytes = static_cast<size_t>(capacity_) * sizeof(float) / kHugePage * kHugePage;
-    if (align_ == kHugePage) (void)madvise(data_, bytes, MADV_FREE);
+    if (mapped_ && bytes) (void)madvise(data_, bytes, MADV_FREE);
 #endif
   }
   void release() {
-    if (data_) ::operator delete(data_, std::align_val_t{align_});
+#if defined(__linux__)
+    if (mapped_) {
+      (void)munmap(map_, mapped_);
+      data_ = nullptr;
+      mapped_ = 0;
+    }
+#endif
+    if (data_) ::operator delete(data_, std::align_val_t{64});
     data_ = nullptr;
     capacity_ = 0;
   }
 
  private:
-  static constexpr size_t kHuge = size_t{1} << 22, kHugePage = size_t{1} << 21;
-  size_t align_ = 64;
+  static constexpr size_t kPages = size_t{1} << 18, kHuge = size_t{1} << 22,
+                          kHugePage = size_t{1} << 21;
+#if defined(__linux__)
+  // Pages of its own, which go back to the system whatever malloc holds beside them.
+  void map(size_t bytes) {
+    const size_t align = bytes >= kHuge ? kHugePage : 64, size = bytes + align - 64;
+    map_ = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map_ == MAP_FAILED) throw std::bad_alloc();
+    mapped_ = size;
+    const auto at = (reinterpret_cast<uintptr_t>(map_) + align - 1) / align * align;
+    data_ = reinterpret_cast<float*>(at);
+    if (bytes >= kHuge) (void)madvise(data_, bytes, MADV_HUGEPAGE);  // only a wish
+  }
+  void* map_ = nullptr;
+#endif
+  size_t mapped_ = 0;  // bytes
   float* data_ = nullptr;
   int64_t capacity_ = 0;
 };

@@ -3,8 +3,9 @@
     python examples/muomni_tour.py [--folder WEIGHTS] [--plot vision.png] [--small]
 
 Without a folder of weights the model is drawn at random: it then sees and says nothing sensible,
-but runs as it would. --small takes sizes for which a second is enough. --plot (needs matplotlib)
-draws where each block of the vision encoder changes its tokens most.
+but runs as it would. --small takes sizes for which a second is enough. What each layer of the
+vision encoder responds to, from the patches on, is shown as text, and with --plot (needs
+matplotlib) as pictures.
 
 The picture is examples/chapter/pagoda.safetensors (by danielbuechele, CC BY 2.0), the sound three
 notes made here. How a waveform becomes a mel spectrogram is NumPy's business, not forwardpass's.
@@ -77,12 +78,19 @@ class Clock:
         return result
 
 
-def changes(trace: Any, blocks: int) -> list[np.ndarray]:
-    """For each block of the vision encoder but the first, how far it moves each token's vector."""
-    tokens = [trace[f"blocks.{i}"].value[0, 1:] for i in range(blocks)]  # without cls
-    side = int(len(tokens[0]) ** 0.5)
-    moved = [np.sqrt(((new - old) ** 2).sum(-1)) for old, new in pairwise(tokens)]
-    return [distance.reshape(side, side) for distance in moved]
+def responses(encoder: Any, trace: Any) -> list[tuple[str, np.ndarray]]:
+    """For each layer of the vision encoder, how strongly it responds at each place of the picture.
+
+    The patches: the length of their vectors. A block: how far it moves each token's vector.
+    """
+    patches = trace["proj"].value[0]  # (d, rows, columns)
+    side = patches.shape[-1]
+    tokens = [trace[f"blocks.{i}"].value[0, 1:] for i in range(len(encoder.blocks))]  # no cls
+    first = patches.reshape(len(patches), -1).T + encoder.pos[0, 1:]
+    found = [("patches", np.sqrt((patches**2).sum(0)))]
+    for i, (old, new) in enumerate(pairwise([first, *tokens])):
+        found.append((f"block {i + 1}", np.sqrt(((new - old) ** 2).sum(-1)).reshape(side, side)))
+    return found
 
 
 def shaded(values: np.ndarray) -> list[str]:
@@ -91,19 +99,34 @@ def shaded(values: np.ndarray) -> list[str]:
     return ["".join(2 * SHADES[level] for level in row) for row in levels]
 
 
-def plot(path: str, image: np.ndarray, maps: list[np.ndarray]) -> None:
+def beside(maps: list[tuple[str, np.ndarray]], across: int = 3) -> str:
+    """The maps as text, `across` of them side by side, each with its largest value."""
+    lines = []
+    for first in range(0, len(maps), across):
+        group = maps[first : first + across]
+        width = 2 * group[0][1].shape[1]
+        heads = [f"{name}, up to {values.max():.3g}" for name, values in group]
+        lines.append("   ".join(head.ljust(width) for head in heads))
+        rows = zip(*(shaded(values) for _, values in group), strict=True)
+        lines += ["   ".join(row) for row in rows]
+    return "\n".join(f"  {line}".rstrip() for line in lines)
+
+
+def plot(path: str, image: np.ndarray, maps: list[tuple[str, np.ndarray]]) -> None:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(2 * (len(maps) + 1), 2.4), layout="constrained")
-    axes = figure.subplots(1, len(maps) + 1)
-    for axis, values in zip(axes, [image[0], *maps], strict=True):
-        axis.imshow(values, cmap="gray" if values is image[0] else "magma")
+    panels = [("picture", image[0]), *maps]
+    across = min(7, len(panels))
+    down = -(-len(panels) // across)
+    figure = Figure(figsize=(2 * across, 2.3 * down), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes:
         axis.set_axis_off()
-    axes[0].set_title("picture")
-    for i, axis in enumerate(axes[1:]):
-        axis.set_title(f"block {i + 2}")
+    for axis, (name, values) in zip(axes, panels, strict=False):
+        axis.imshow(values, cmap="gray" if name == "picture" else "magma")
+        axis.set_title(name)
     figure.savefig(path, dpi=120)
-    print(f"\n{path}: where each block moves its tokens")
+    print(f"\n{path}: what each layer responds to")
 
 
 def main() -> None:
@@ -146,9 +169,9 @@ def main() -> None:
     print("\nThe vision encoder, layer by layer")
     print(fp.summary(model.vision_encoder, image, depth=1))
     trace = fp.trace(model.vision_encoder, image[None])
-    maps = changes(trace, len(model.vision_encoder.blocks))
-    print(f"\nWhere block {len(maps) + 1} moves its tokens")
-    print("\n".join(f"  {row}" for row in shaded(maps[-1])))
+    maps = responses(model.vision_encoder, trace)
+    print("\nWhat each layer responds to: the patches' vectors, how far a block moves them")
+    print(beside(maps))
     if options.plot:
         plot(options.plot, image, maps)
 

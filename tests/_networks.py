@@ -176,15 +176,30 @@ def llama(state: dict[str, np.ndarray], config: dict[str, Any], ids: Any) -> np.
     return np.asarray(norm(x, "model.norm") @ head.T)
 
 
-def vad(state: dict[str, np.ndarray], wav: np.ndarray) -> np.ndarray:
-    """The probability of each chunk of 512 samples, in float64."""
+def vad(
+    state: dict[str, np.ndarray], wav: np.ndarray, rng: np.random.Generator | None = None
+) -> np.ndarray:
+    """The probability of each chunk of 512 samples, in float64.
+
+    With rng, every product has an error such as a chain of n float32 fma makes: the partial sums
+    of terms t grow like the root of their number, so its deviation is u sqrt(n / 6) sqrt(sum t^2)
+    (Higham and Mary 2019, roundings being independent).
+    """
     w = {name: array.astype(np.float64) for name, array in state.items()}
+
+    def product(weight: Any, x: Any) -> Any:
+        """weight (N, K), x (K,) or (K, T)"""
+        y = weight @ x
+        if rng is None:
+            return y
+        deviation = 2.0**-24 * np.sqrt(len(x) / 6) * np.sqrt(weight**2 @ x**2)
+        return y + deviation * rng.standard_normal(y.shape)
 
     def conv(x: Any, weight: Any, stride: int) -> Any:
         """x (C, T)"""
-        kernel = weight.shape[2]
-        windows = np.lib.stride_tricks.sliding_window_view(x, kernel, 1)[:, ::stride]
-        return np.einsum("ctk,ock->ot", windows, weight)
+        windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2], 1)[:, ::stride]
+        columns = windows.transpose(0, 2, 1).reshape(-1, windows.shape[1])
+        return product(weight.reshape(len(weight), -1), columns)
 
     sigmoid = lambda x: 1 / (1 + np.exp(-x))  # noqa: E731
     context, h, c, found = np.zeros(64), np.zeros(128), np.zeros(128), []
@@ -196,11 +211,11 @@ def vad(state: dict[str, np.ndarray], wav: np.ndarray) -> np.ndarray:
         for i, stride in enumerate((1, 2, 2, 1)):
             y = conv(np.pad(y, ((0, 0), (1, 1))), w[f"encoder.{i}.weight"], stride)
             y = np.maximum(y + w[f"encoder.{i}.bias"][:, None], 0)
-        gates = w["rnn.weight_ih"] @ y[:, 0] + w["rnn.bias_ih"]
-        i, f, g, o = np.split(gates + w["rnn.weight_hh"] @ h + w["rnn.bias_hh"], 4)
+        gates = product(w["rnn.weight_ih"], y[:, 0]) + w["rnn.bias_ih"]
+        i, f, g, o = np.split(gates + product(w["rnn.weight_hh"], h) + w["rnn.bias_hh"], 4)
         c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
         h = sigmoid(o) * np.tanh(c)
-        found.append(sigmoid(w["head.weight"][0] @ np.maximum(h, 0) + w["head.bias"][0]))
+        found.append(sigmoid(product(w["head.weight"], np.maximum(h, 0))[0] + w["head.bias"][0]))
     return np.array(found)
 
 

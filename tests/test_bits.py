@@ -66,7 +66,13 @@ def test_every_operation_has_cases():
     # Other names of what an operator runs: the runners compare both.
     aliases = {"gelu_tanh": "gelu", "max_pool": "max_pool2d", "avg_pool": "avg_pool2d"}
     aliases |= {"max_pool_indices": "max_pool2d", "swiglu_halves": "swiglu"}
-    aliases |= {"linear_rows": "matmul", "reduce": "sum", "sine": "sin", "cosine": "cos"}
+    aliases |= {
+        "self_attention": "attention",
+        "linear_rows": "matmul",
+        "reduce": "sum",
+        "sine": "sin",
+        "cosine": "cos",
+    }
     assert set(aliases.values()) <= set(OPS)
     covered = {*OPS, *aliases}
     assert functions | entries <= covered, sorted((functions | entries) - covered)

@@ -208,10 +208,11 @@ print("done")
 # --- the memory of large results ---
 
 
-def test_large_results_keep_their_memory_for_the_next():
-    """Of 16 MiB and more; a result that is in use never shares it."""
+@pytest.mark.parametrize("size", [9 << 20, 1 << 20])
+def test_large_results_keep_their_memory_for_the_next(size):
+    """Of 256 KiB and more; a result that is in use never shares it."""
     _core.empty_cache()
-    x = np.full(9 << 20, -1, np.float32)
+    x = np.full(size, -1, np.float32)
     y = _core.relu(x, None)
     z = _core.relu(x, None)
     assert not np.shares_memory(y, z)
@@ -221,10 +222,10 @@ def test_large_results_keep_their_memory_for_the_next():
     assert _core._kept_bytes() == 0  # the view holds it
     del view
     assert _core._kept_bytes() == x.nbytes
-    again = _core.tanh(np.full((4 << 20) - 1, 1, np.float32), None)  # not large
+    again = _core.tanh(np.full((1 << 16) - 1, 1, np.float32), None)  # not large
     assert _core._kept_bytes() == x.nbytes
     del again
-    again = _core.relu(-x[: (9 << 20) - 5], None)
+    again = _core.relu(-x[: size - 5], None)
     assert again.ctypes.data == first
     assert (again == 1).all()
     assert (z == 0).all()
@@ -243,6 +244,10 @@ def test_the_memory_kept_is_bounded():
     kept = _core._kept_bytes()
     _core.relu(huge, None)
     assert _core._kept_bytes() == kept
+    _core.empty_cache()
+    results = [_core.relu(x[: 2 << 20], None) for _ in range(7)]  # 8 MiB each
+    del results
+    assert 0 < _core._kept_bytes() <= 32 << 20
     _core.empty_cache()
 
 

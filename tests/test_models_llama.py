@@ -120,7 +120,7 @@ def test_bad_arguments_are_found_by_the_call(model, arguments, options, error, t
     ("change", "error", "text"),
     [
         ({"hidden_act": "gelu"}, ValueError, "hidden_act must be one of silu"),
-        ({"rope_scaling": {"rope_type": "llama3"}}, NotImplementedError, "llama3"),
+        ({"rope_scaling": {"rope_type": "llama3"}}, ValueError, "factor"),
         ({"rope_parameters": {"rope_type": "yarn"}}, NotImplementedError, "yarn"),
         ({"num_key_value_heads": 3}, ValueError, "num_kv_heads"),
         ({"eos_token_id": "x"}, ValueError, "eos_token_id"),

@@ -107,8 +107,8 @@ def test_what_is_not_there(tmp_path):
 
 def test_folders_of_muomni(tmp_path):
     """One file for each component, or config.json and model.safetensors."""
+    from _muomni import SMALL
     from forwardpass.models import muomni
-    from test_muomni import SMALL
 
     small = muomni.MuOmni(**SMALL)
     small.save_folder(tmp_path / "parts")

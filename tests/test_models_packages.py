@@ -126,8 +126,14 @@ def test_silero(name):
     voice = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20))
     wav = (0.2 * voice * (np.sin(2 * np.pi * 3 * t) > 0)).astype(np.float32)
     found = vad.probabilities(wav)
-    # The network magnifies roundings: here ours is 2.6e-6 from float64, ONNX Runtime 1.7e-6.
-    np.testing.assert_allclose(found, net.vad(vad.state_dict(), wav), rtol=0, atol=4e-6)
+    # How far float32 may be off: the network magnifies roundings, so it is asked itself.
+    state = vad.state_dict()
+    exact = net.vad(state, wav)
+    drawn = [np.abs(net.vad(state, wav, np.random.default_rng(i)) - exact).max() for i in range(8)]
+    bound = 3 * float(np.median(drawn))
+    print(f"bound {bound:.2g}, found {np.abs(found - exact).max():.2g}")
+    assert bound < 1e-4
+    np.testing.assert_allclose(found, exact, rtol=0, atol=bound)
     assert found.max() - found.min() > 0.01
 
 

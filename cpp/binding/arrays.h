@@ -55,6 +55,7 @@ class Input {
   py::ssize_t step(int i) const;  // floats from one element of dimension i to the next
   py::ssize_t size() const;
   Extent extent() const;
+  bool is_copy() const { return static_cast<bool>(owner_); }
   std::string text() const { return shape_text(shape_, ndim_); }
 
  private:

@@ -6,9 +6,10 @@
 namespace forwardpass {
 namespace {
 
-struct Kept {
-  std::mutex mutex;
-  std::vector<LargeBlock> blocks;  // oldest first
+// Blocks of one class of sizes, oldest first.
+struct Blocks {
+  const int64_t most;  // floats
+  std::vector<LargeBlock> blocks;
   int64_t floats = 0;
 
   LargeBlock remove(size_t i) {
@@ -17,6 +18,30 @@ struct Kept {
     floats -= block->capacity();
     return block;
   }
+  // The newest that fits without much waste, or null.
+  LargeBlock take(int64_t count) {
+    for (size_t i = blocks.size(); i-- > 0;) {
+      const int64_t capacity = blocks[i]->capacity();
+      if (capacity >= count && capacity - count <= count / 4) return remove(i);
+    }
+    return nullptr;
+  }
+  // Those that had to go are in `evicted`, to be freed after the lock is let go.
+  void keep(LargeBlock block, std::vector<LargeBlock>& evicted) {
+    while (floats + block->capacity() > most) evicted.push_back(remove(0));
+    floats += block->capacity();
+    blocks.push_back(std::move(block));
+  }
+  void clear() {
+    blocks.clear();
+    floats = 0;
+  }
+};
+
+struct Kept {
+  std::mutex mutex;
+  Blocks small{kKeptSmall, {}}, huge{kKeptHuge, {}};
+  Blocks& of(int64_t count) { return count < kHugeFloats ? small : huge; }
 };
 
 // Never destroyed: arrays may outlive the static objects of this library.
@@ -31,10 +56,7 @@ LargeBlock take_large_block(int64_t count) {
   {
     Kept& k = kept();
     const std::lock_guard<std::mutex> lock(k.mutex);
-    for (size_t i = k.blocks.size(); i-- > 0;) {  // the newest that fits without much waste
-      const int64_t capacity = k.blocks[i]->capacity();
-      if (capacity >= count && capacity - count <= count / 4) return k.remove(i);
-    }
+    if (LargeBlock block = k.of(count).take(count)) return block;
   }
   try {
     return std::make_unique<FloatBuffer>(count);
@@ -46,14 +68,13 @@ LargeBlock take_large_block(int64_t count) {
 
 void keep_large_block(LargeBlock block) noexcept {
   try {
-    std::vector<LargeBlock> evicted;  // freed after the lock is let go
-    if (block->capacity() > kKeptFloats) return;
-    block->pages_may_go();
+    std::vector<LargeBlock> evicted;
     Kept& k = kept();
+    Blocks& blocks = k.of(block->capacity());
+    if (block->capacity() > blocks.most) return;
+    if (&blocks == &k.huge) block->pages_may_go();
     const std::lock_guard<std::mutex> lock(k.mutex);
-    while (k.floats + block->capacity() > kKeptFloats) evicted.push_back(k.remove(0));
-    k.floats += block->capacity();
-    k.blocks.push_back(std::move(block));
+    blocks.keep(std::move(block), evicted);
   } catch (...) {  // no memory to note it in: the block is freed
   }
 }
@@ -61,14 +82,14 @@ void keep_large_block(LargeBlock block) noexcept {
 void release_large_blocks() noexcept {
   Kept& k = kept();
   const std::lock_guard<std::mutex> lock(k.mutex);
-  k.blocks.clear();
-  k.floats = 0;
+  k.small.clear();
+  k.huge.clear();
 }
 
 int64_t kept_large_floats() noexcept {
   Kept& k = kept();
   const std::lock_guard<std::mutex> lock(k.mutex);
-  return k.floats;
+  return k.small.floats + k.huge.floats;
 }
 
 }  // namespace forwardpass

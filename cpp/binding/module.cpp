@@ -20,6 +20,7 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::bind_tables(m);
   forwardpass::bind_rotary(m);
   forwardpass::bind_rows(m);
+  forwardpass::bind_self_attention(m);
   forwardpass::bind_recurrent(m);
   forwardpass::bind_system(m);
 }

@@ -1,3 +1,5 @@
+#include <pybind11/stl.h>
+
 #include <cmath>
 
 #include "arguments.h"
@@ -6,8 +8,11 @@
 namespace forwardpass {
 namespace {
 
+using Doubles = py::array_t<double, py::array::c_style>;
+
 std::pair<py::array, py::array> table_op(py::handle first, py::handle count, py::handle dim,
-                                         double base, py::handle cos, py::handle sin) {
+                                         double base, py::handle cos, py::handle sin,
+                                         const std::optional<Doubles>& frequencies) {
   const char* op = "rotary_table";
   const int64_t from = one_number(first, {op, "first"}, 0), n = one_number(count, {op, "count"}, 0);
   const int64_t width = one_number(dim, {op, "dim"}, 0);
@@ -19,15 +24,28 @@ std::pair<py::array, py::array> table_op(py::handle first, py::handle count, py:
   if (!(base >= 1.0) || !std::isfinite(base)) {
     throw_value({op, "base"}, "must be a finite number of at least 1, got " + std::to_string(base));
   }
+  std::vector<double> given;
+  if (frequencies) {
+    if (frequencies->ndim() != 1 || frequencies->size() != width / 2) {
+      throw_value({op, "frequencies"}, "must have shape (" + std::to_string(width / 2) + ",)");
+    }
+    given.assign(frequencies->data(), frequencies->data() + frequencies->size());
+  }
   const py::ssize_t shape[] = {n, width / 2};
   Output c(cos, shape, 2, op, "cos_out"), s(sin, shape, 2, op, "sin_out");
   float *to_cos = c.data(), *to_sin = s.data();
   {
     const ReleaseGil release(20.0 * static_cast<double>(n) * static_cast<double>(width),
                              kWorthReleasing);
-    rotary_table(from, n, width, base, to_cos, to_sin);
+    rotary_table(from, n, frequencies ? given : rotary_frequencies(width, base), to_cos, to_sin);
   }
   return {c.finish(), s.finish()};
+}
+
+Doubles frequencies_op(py::handle dim, double base) {
+  const int64_t width = one_number(dim, {"rotary_frequencies", "dim"}, 0);
+  const std::vector<double> found = rotary_frequencies(width, base);
+  return Doubles(static_cast<py::ssize_t>(found.size()), found.data());
 }
 
 // The steps of a table over the dimensions of x in front of its rows, by NumPy's broadcasting.
@@ -97,8 +115,9 @@ py::array rotary_op(py::handle input, py::handle cos, py::handle sin, bool inter
 
 void bind_rotary(py::module_& m) {
   m.def("rotary_table", &table_op, py::arg("first"), py::arg("count"), py::arg("dim"),
-        py::arg("base") = 10000.0, py::arg("cos_out") = py::none(),
-        py::arg("sin_out") = py::none());
+        py::arg("base") = 10000.0, py::arg("cos_out") = py::none(), py::arg("sin_out") = py::none(),
+        py::arg("frequencies") = py::none());
+  m.def("_rotary_frequencies", &frequencies_op, py::arg("dim"), py::arg("base"));
   m.def("rotary_embedding", &rotary_op, py::arg("input"), py::arg("cos"), py::arg("sin"),
         py::arg("interleaved") = false, py::arg("out") = py::none());
 }

@@ -67,7 +67,7 @@ void bind_system(py::module_& m) {
   m.def("thread_backend", &thread_backend, "What threads come from: 'pool' or 'openmp'.");
   m.def("_set_thread_backend", &set_thread_backend, py::arg("name"));
   m.def("empty_cache", &release_large_blocks,
-        "Gives the memory kept for results of 16 MiB and more back to the system.");
+        "Gives the memory kept for results of 256 KiB and more back to the system.");
   m.def("_kept_bytes", [] { return kept_large_floats() * sizeof(float); });
   m.def("build_info", &build_info);
   m.def(

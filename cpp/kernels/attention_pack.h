@@ -10,7 +10,7 @@ namespace FP_ISA {
 namespace {
 
 constexpr int64_t kKeyBlock = 256;   // part of the numerics contract; a multiple of 64
-constexpr int64_t kQueryRows = 192;  // rows of a tile
+constexpr int64_t kQueryRows = 256;  // rows of a tile
 constexpr double kLog2EDouble = 1.4426950408889634;
 constexpr int64_t kScorePitch = kKeyBlock + 16;
 

@@ -126,16 +126,44 @@ FP_INLINE bool place_tile(const Conv2dArgs& g, const LanesPlan& plan, int64_t p,
   return true;
 }
 
+// Rows of the input that a block of positions reads and the one before did not: fetched while that
+// one is computed, channel by channel. 64 channels are too many streams for the hardware to follow,
+// and where the input lies in memory the kernel would wait for it half of the time.
+struct LanesAhead {
+  int64_t first = 0, floats = 0;  // of each channel
+
+  // None for an input that is in L2 anyway.
+  LanesAhead(const Conv2dArgs& g, const LanesPlan& plan, int64_t p0, int64_t p1,
+             int64_t positions) {
+    constexpr int64_t kInL2 = 128 << 10;
+    if (p1 >= positions || g.in * g.height * g.width < kInL2) return;
+    const int64_t p2 = min64(positions, p1 + (p1 - p0)), last = plan.row_at[plan.row_taps - 1];
+    const int64_t from = plan.step_h * ((p1 - 1) / g.out_width) + last + 1;
+    const int64_t to = min64(g.height, plan.step_h * ((p2 - 1) / g.out_width) + last + 1);
+    if (from < 0 || from >= to) return;
+    first = from * g.width;
+    floats = (to - from) * g.width;
+  }
+  FP_INLINE void fetch(const float* x, int64_t channel_step, int64_t c0, int64_t c1) const {
+    for (int64_t c = c0; floats && c < c1; ++c) {
+      const float* row = x + c * channel_step + first;
+      for (int64_t i = 0; i < floats; i += 16) FP_PREFETCH_L2(row + i);
+    }
+  }
+};
+
 // The sums of positions [p0, p1) from all channels of the input, some at a time, so that their
 // weights stay in L2 while they meet all the positions.
 FP_INLINE void lanes_sums(const Conv2dArgs& g, const LanesPlan& plan, const LanesPanel& panel,
-                          int64_t p0, int64_t p1, float* sums, uint8_t* inside) {
+                          int64_t p0, int64_t p1, const LanesAhead& ahead, float* sums,
+                          uint8_t* inside) {
   const int64_t tiles = (p1 - p0 + kLanesMR - 1) / kLanesMR, size = g.height * g.width;
   for (int64_t c = 0; c < g.in; c += plan.chunk) {
     const int64_t in = min64(plan.chunk, g.in - c);
     for (int64_t i = 0; i < tiles; ++i) {
       const int64_t first = i * (p1 - p0) / tiles, last = (i + 1) * (p1 - p0) / tiles;
       int64_t base[kLanesMR];
+      ahead.fetch(panel.x, size, c + i * in / tiles, c + (i + 1) * in / tiles);
       const bool edge = place_tile(g, plan, p0 + first, last - first, base, inside);
       LanesTile t{{},
                   size,
@@ -234,7 +262,8 @@ void conv2d_run_lanes(const Conv2dArgs& g, const LanesPlan& plan, const LanesTas
     for (int64_t i = task.block0; i < task.block1; ++i) {
       const int64_t p0 = lanes_block_first(plan, i, positions);
       const int64_t p1 = lanes_block_first(plan, i + 1, positions);
-      lanes_sums(g, plan, panel, p0, p1, sums, inside);
+      const LanesAhead ahead(g, plan, p0, p1, positions);
+      lanes_sums(g, plan, panel, p0, p1, ahead, sums, inside);
       complete_sums(g, plan, panel, p0, p1, sums);
       lanes_write(g, panel, p1 - p0, sums, g.y + plane + p0);
       finish_rows(g.epilogue, g.y, plane + p0, panel.channels, p1 - p0, positions);

@@ -9,24 +9,34 @@
 
 namespace forwardpass {
 
-void rotary_table(int64_t first, int64_t count, int64_t dim, double base, float* cos, float* sin) {
+std::vector<double> rotary_frequencies(int64_t dim, double base) {
   const FloatEnvironment environment;
-  const int64_t pairs = dim / 2;
   const double rate = -2 * log_of(base);
-  std::vector<double> frequency;
-  for (int64_t i = 0; i < pairs; ++i) {
-    frequency.push_back(exp_of(rate * static_cast<double>(i) / static_cast<double>(dim)));
+  std::vector<double> frequencies;
+  for (int64_t i = 0; i < dim / 2; ++i) {
+    frequencies.push_back(exp_of(rate * static_cast<double>(i) / static_cast<double>(dim)));
   }
+  return frequencies;
+}
+
+void rotary_table(int64_t first, int64_t count, const std::vector<double>& frequencies, float* cos,
+                  float* sin) {
+  const FloatEnvironment environment;
+  const auto pairs = static_cast<int64_t>(frequencies.size());
   over_rows(count, pairs, [&](int64_t r0, int64_t rows) {
     for (int64_t r = r0; r < r0 + rows; ++r) {
       const auto position = static_cast<double>(first + r);
       for (int64_t i = 0; i < pairs; ++i) {
-        const SinCos value = sin_cos_of(position * frequency[static_cast<size_t>(i)]);
+        const SinCos value = sin_cos_of(position * frequencies[static_cast<size_t>(i)]);
         cos[r * pairs + i] = static_cast<float>(value.cos);
         sin[r * pairs + i] = static_cast<float>(value.sin);
       }
     }
   });
+}
+
+void rotary_table(int64_t first, int64_t count, int64_t dim, double base, float* cos, float* sin) {
+  rotary_table(first, count, rotary_frequencies(dim, base), cos, sin);
 }
 
 namespace {

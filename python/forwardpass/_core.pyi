@@ -240,6 +240,23 @@ def _probe_read(array: typing.Any) -> float:
     """
 
 def _push_threads(n: typing.Any) -> int: ...
+def _rotary_frequencies(
+    dim: typing.Any, base: typing.SupportsFloat | typing.SupportsIndex
+) -> numpy.typing.NDArray[numpy.float64]: ...
+def _self_attention(
+    rows: typing.Any,
+    heads: typing.SupportsInt | typing.SupportsIndex,
+    groups: typing.SupportsInt | typing.SupportsIndex,
+    causal: bool = False,
+    cos: typing.Any = None,
+    sin: typing.Any = None,
+    interleaved: bool = False,
+    table_at: typing.SupportsInt | typing.SupportsIndex = 0,
+    keys: typing.Any = None,
+    values: typing.Any = None,
+    offset: typing.SupportsInt | typing.SupportsIndex = 0,
+    out: typing.Any = None,
+) -> numpy.ndarray: ...
 def _set_isa(name: str) -> None: ...
 def _set_thread_backend(name: str) -> None: ...
 def _swiglu_halves(input: typing.Any) -> numpy.ndarray: ...
@@ -376,7 +393,7 @@ def embedding_bag(
 ) -> numpy.ndarray: ...
 def empty_cache() -> None:
     """
-    Gives the memory kept for results of 16 MiB and more back to the system.
+    Gives the memory kept for results of 256 KiB and more back to the system.
     """
 
 def erf(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...
@@ -552,6 +569,7 @@ def rotary_table(
     base: typing.SupportsFloat | typing.SupportsIndex = 10000.0,
     cos_out: typing.Any = None,
     sin_out: typing.Any = None,
+    frequencies: typing.Annotated[numpy.typing.ArrayLike, numpy.float64] | None = None,
 ) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def set_num_threads(n: typing.Any) -> None: ...
 def sigmoid(input: typing.Any, out: typing.Any = None) -> numpy.ndarray: ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ._text import TextModel, package
+from ._settings import Settings
+from ._text import TextModel, package, read_json
 from .sampling import Sampler
 
 _OP = "generate"
@@ -17,7 +19,8 @@ _CHUNK = 512  # positions of a prompt at once: what a layer makes of them stays 
 class TextDecoder(TextModel):
     """A model that continues a sequence of tokens.
 
-    stop: the token ids that end it, from the model's settings.
+    stop: the token ids that end it: eos_token_id of generation_config.json, else of the model's
+        own settings; one id or a list of them.
     """
 
     vocab_size: int
@@ -27,6 +30,13 @@ class TextDecoder(TextModel):
     def __init__(self) -> None:
         super().__init__()
         self.stop: frozenset[int] = frozenset()
+
+    def attach(self, source: Any) -> None:
+        super().attach(source)
+        folder, name = source.tokenizer, "generation_config.json"
+        found = read_json(folder, name) if isinstance(folder, str) else None
+        if isinstance(found, dict) and found.get("eos_token_id") is not None:
+            self.stop = frozenset(Settings(found, os.path.join(folder, name)).ids("eos_token_id"))
 
     def generate(
         self,

@@ -91,7 +91,7 @@ class TextEncoder(TextModel):
     def attach(self, source: Source) -> None:
         super().attach(source)
         folder = source.tokenizer
-        modules = _read(folder, "modules.json")
+        modules = read_json(folder, "modules.json")
         if modules is None:
             return
         if not isinstance(modules, list) or not all(isinstance(m, dict) for m in modules):
@@ -102,12 +102,12 @@ class TextEncoder(TextModel):
         self.normalize = "Normalize" in kinds
         # a name from a stranger: only its last part, which is inside the folder
         name = os.path.basename(str(kinds.get("Pooling", {}).get("path", "1_Pooling")))
-        pooling = _read(folder, name, "config.json")
+        pooling = read_json(folder, name, "config.json")
         chosen = [k for k, v in (pooling or {}).items() if k.startswith("pooling_mode_") and v]
         if len(chosen) != 1 or chosen[0] not in _POOLINGS:
             raise NotImplementedError(f"{folder}: pooling by {', '.join(chosen) or 'nothing'}")
         self.pooling = _POOLINGS[chosen[0]]
-        limit = (_read(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
+        limit = (read_json(folder, "sentence_bert_config.json") or {}).get("max_seq_length")
         if isinstance(limit, int) and 0 < limit <= self.longest:
             self.max_tokens = limit
 
@@ -135,7 +135,7 @@ class TextEncoder(TextModel):
         return np.concatenate(parts)
 
 
-def _read(*path: Any) -> Any:
+def read_json(*path: Any) -> Any:
     """The JSON in a file, None where there is none."""
     if not all(isinstance(part, str) for part in path):
         return None

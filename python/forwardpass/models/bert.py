@@ -15,17 +15,13 @@ not depend on the other rows (docs/numerics.md), so neither do a sentence's on i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
-from forwardpass import _core
-from forwardpass.nn import LayerNorm, Linear, Module, ModuleList
 from forwardpass.nn import functional as F
-from forwardpass.nn._stacked import StackingLayer
 
-from ._embedding import TokenEmbedding
-from ._fused import add, call
+from ._bert_layers import BertEmbeddings, BertEncoder, Rows
 from ._settings import Settings
 from ._text import TextEncoder
 
@@ -37,118 +33,6 @@ _ACTIVATIONS = {
     "silu": "silu",
 }
 _MOST_TOKENS = 1024  # of a pack: the hidden layer of a feed-forward block stays in the last cache
-
-
-class Rows(NamedTuple):
-    """Which rows of a packed matrix are whose: runs (first row, sentences, tokens of each)."""
-
-    runs: tuple[tuple[int, int, int], ...]
-    mask: Any = None  # (B, 1, 1, T), of the single run of a padded batch
-
-
-class BertSelfAttention(StackingLayer):
-    """softmax(q kT / sqrt(size)) v by head, within each sentence: (N, width) to (N, width)."""
-
-    _stacking: ClassVar[tuple[str, ...]] = ("query", "key", "value")
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = Linear(width, width)
-        self.key = Linear(width, width)
-        self.value = Linear(width, width)
-
-    def forward(self, x: Any, rows: Rows) -> Any:
-        count, width = x.shape
-        parts = self._parts(x)
-        y = np.empty((count, width), np.float32)
-        for first, batch, length in rows.runs:
-            # (B, heads, T, size) views of the rows of this run; nothing is copied
-            cut = slice(first, first + batch * length)
-            shape = (batch, length, self.heads, width // self.heads)
-            q, k, v = (part[cut].reshape(shape).transpose(0, 2, 1, 3) for part in parts)
-            out = y[cut].reshape(shape).transpose(0, 2, 1, 3)
-            _core.attention(q, k, v, rows.mask, False, 0, None, out)
-        return y
-
-    def _parts(self, x: Any) -> Sequence[Any]:
-        """Queries, keys and values, (N, width) each."""
-        stacked = self._current()
-        if stacked is None:
-            modules: Any = self._modules
-            return [modules[name](x) for name in self._stacking]
-        both = stacked.pack(x)
-        return [both[:, part.rows] for part in stacked.parts]
-
-
-class BertOutput(Module):
-    """LayerNorm(dense(x) + residual)."""
-
-    def __init__(self, inputs: int, width: int, eps: float) -> None:
-        super().__init__()
-        self.dense = Linear(inputs, width)
-        self.LayerNorm = LayerNorm(width, eps=eps)
-
-    def forward(self, x: Any, residual: Any) -> Any:
-        modules = self._modules
-        return modules["LayerNorm"](call(modules["dense"], x, residual=residual))  # type: ignore[misc]
-
-
-class BertAttention(Module):
-    def __init__(self, width: int, heads: int, eps: float) -> None:
-        super().__init__()
-        self.self = BertSelfAttention(width, heads)
-        self.output = BertOutput(width, width, eps)
-
-    def forward(self, x: Any, rows: Rows) -> Any:
-        modules: Any = self._modules
-        return modules["output"](modules["self"](x, rows), x)
-
-
-class BertIntermediate(Module):
-    def __init__(self, width: int, inner: int, activation: str) -> None:
-        super().__init__()
-        self.activation = activation
-        self.dense = Linear(width, inner)
-
-    def forward(self, x: Any) -> Any:
-        return call(self._modules["dense"], x, self.activation)
-
-
-class BertLayer(Module):
-    def __init__(self, width: int, heads: int, inner: int, activation: str, eps: float) -> None:
-        super().__init__()
-        self.attention = BertAttention(width, heads, eps)
-        self.intermediate = BertIntermediate(width, inner, activation)
-        self.output = BertOutput(inner, width, eps)
-
-    def forward(self, x: Any, rows: Rows) -> Any:
-        x = self.attention(x, rows)
-        return self.output(self.intermediate(x), x)
-
-
-class BertEncoder(Module):
-    def __init__(self, count: int, *arguments: Any) -> None:
-        super().__init__()
-        self.layer = ModuleList([BertLayer(*arguments) for _ in range(count)])
-
-    def forward(self, x: Any, rows: Rows) -> Any:
-        for layer in self.layer:
-            x = layer(x, rows)
-        return x
-
-
-class BertEmbeddings(Module):
-    def __init__(self, vocabulary: int, positions: int, types: int, width: int, eps: float) -> None:
-        super().__init__()
-        self.word_embeddings = TokenEmbedding(vocabulary, width)
-        self.position_embeddings = TokenEmbedding(positions, width)
-        self.token_type_embeddings = TokenEmbedding(types, width)
-        self.LayerNorm = LayerNorm(width, eps=eps)
-
-    def forward(self, ids: Any, types: Any, positions: Any) -> Any:
-        x = add(self.word_embeddings(ids), self.token_type_embeddings(types))
-        return self.LayerNorm(add(x, self.position_embeddings(positions)))
 
 
 class BertModel(TextEncoder):
@@ -240,11 +124,11 @@ class BertModel(TextEncoder):
         if attention_mask is not None:
             real = self._integers(attention_mask, "attention_mask", ids.shape)
             mask = (real != 0)[:, None, None, :]
-        types = np.zeros_like(ids)
+        types = None
         if token_type_ids is not None:
-            types = self._integers(token_type_ids, "token_type_ids", ids.shape)
+            types = self._integers(token_type_ids, "token_type_ids", ids.shape).ravel()
         positions = np.broadcast_to(np.arange(length), ids.shape)
-        x = self.embeddings(ids.ravel(), types.ravel(), positions.ravel())
+        x = self.embeddings(ids.ravel(), types, positions.ravel())
         x = self.encoder(x, Rows(((0, batch, length),), mask))
         return x.reshape(batch, length, self.hidden_size)
 
@@ -263,7 +147,7 @@ class BertModel(TextEncoder):
                 runs.append((first, 1, length))
         ids = np.concatenate(sentences)
         positions = np.arange(len(ids)) - np.repeat(ends[:-1], lengths)
-        x = self.embeddings(ids, np.zeros_like(ids), positions)
+        x = self.embeddings(ids, None, positions)
         return self.encoder(x, Rows(tuple(runs))), ends[:-1]
 
     def embed(self, sentences: Sequence[Any]) -> Any:

@@ -128,8 +128,11 @@ def _config(fields: dict[str, Any], tensors: dict[str, TensorInfo]) -> dict[str,
         if (value := fields.get(f"{kind}.{theirs}")) is not None:
             config[ours] = value
     scaling = fields.get(f"{kind}.rope.scaling.type", "none")
-    if scaling != "none" or "rope_freqs.weight" in tensors:
-        config["rope_scaling"] = {"rope_type": scaling if scaling != "none" else "llama3"}
+    if "rope_freqs.weight" in tensors:
+        config["rope_scaling"] = {"rope_type": "the tensor rope_freqs.weight"}
+    elif scaling != "none":
+        factor = fields.get(f"{kind}.rope.scaling.factor")
+        config["rope_scaling"] = {"rope_type": scaling, "factor": factor}
     for ours in ("bos", "eos"):
         config[f"{ours}_token_id"] = fields.get(f"tokenizer.ggml.{ours}_token_id")
     table = tensors.get("token_embd.weight")

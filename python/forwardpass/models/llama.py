@@ -25,6 +25,7 @@ from forwardpass.nn import (
     RMSNorm,
     SwiGLU,
 )
+from forwardpass.nn.functional._rope_scaling import RopeScaling
 
 from ._embedding import TokenEmbedding
 from ._fused import add_norm
@@ -44,7 +45,7 @@ class LlamaDecoderLayer(Module):
         kv_heads: int,
         head_dim: int,
         inner: int,
-        rope_base: float,
+        rope: tuple[float, Mapping[str, Any] | None],
         eps: float,
         biases: tuple[bool, bool],
     ) -> None:
@@ -56,7 +57,8 @@ class LlamaDecoderLayer(Module):
             head_dim,
             bias=biases[0],
             out_bias=biases[0],
-            rope_base=rope_base,
+            rope_base=rope[0],
+            rope_scaling=rope[1],
         )
         self.mlp = SwiGLU(width, inner, biases[1])
         self.input_layernorm = RMSNorm(width, eps)
@@ -101,8 +103,10 @@ class LlamaForCausalLM(TextDecoder):
     `new_cache()`, `model(input_ids, cache)` takes the positions behind those that it holds.
     `model.generate(ids)` and `model.stream(text)` give tokens and text as they come.
 
-    Raises ValueError for settings that make no sense, NotImplementedError for scaled RoPE and for
-    activations other than SiLU.
+    rope_scaling: as in config.json, of the kinds default, linear and llama3.
+
+    Raises ValueError for settings that make no sense, NotImplementedError for other kinds of scaled
+    RoPE and for activations other than SiLU.
     """
 
     base_prefix: ClassVar[str] = "model."
@@ -123,6 +127,7 @@ class LlamaForCausalLM(TextDecoder):
         tie_word_embeddings: bool = False,
         attention_bias: bool = False,
         mlp_bias: bool = False,
+        rope_scaling: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         heads = num_attention_heads
@@ -138,7 +143,7 @@ class LlamaForCausalLM(TextDecoder):
             self.num_kv_heads,
             self.head_dim,
             intermediate_size,
-            rope_theta,
+            (rope_theta, rope_scaling),
             rms_norm_eps,
             (attention_bias, mlp_bias),
         )
@@ -153,7 +158,7 @@ class LlamaForCausalLM(TextDecoder):
         """From the settings of a config.json."""
         settings = Settings(config, "config.json")
         settings.choice("hidden_act", {"silu": None}, "silu")
-        base = _rope_base(settings)
+        base, scaling = _rope(settings)
         kv_heads, head_dim = (
             settings.count(name) if config.get(name) is not None else None
             for name in ("num_key_value_heads", "head_dim")
@@ -172,6 +177,7 @@ class LlamaForCausalLM(TextDecoder):
             settings.flag("tie_word_embeddings"),
             settings.flag("attention_bias"),
             settings.flag("mlp_bias"),
+            scaling,
         )
         model.stop = frozenset(settings.ids("eos_token_id"))
         return model
@@ -215,12 +221,13 @@ class LlamaForCausalLM(TextDecoder):
         return self.lm_head(x)
 
 
-def _rope_base(settings: Settings) -> float:
-    """rope_theta, which newer files have inside rope_parameters. Scaled RoPE is refused."""
+def _rope(settings: Settings) -> tuple[float, Mapping[str, Any] | None]:
+    """rope_theta and what scales it; newer files have both inside rope_parameters."""
     nested = settings.config.get("rope_parameters") or {}
     scaling = settings.config.get("rope_scaling") or nested
-    kind = scaling.get("rope_type", scaling.get("type", "default"))
-    if kind != "default":
-        raise NotImplementedError(f"config.json: RoPE scaled as {kind!r:.80} is not supported")
+    if not isinstance(nested, Mapping) or not isinstance(scaling, Mapping):
+        raise ValueError(f"{settings.where}: rope_scaling must be an object, got {scaling!r:.80}")
+    RopeScaling.from_config(scaling, settings.where)  # its errors name the file
     base = nested.get("rope_theta", settings.config.get("rope_theta"))
-    return Settings({"rope_theta": base}, settings.where).positive("rope_theta", 10000.0)
+    base = Settings({"rope_theta": base}, settings.where).positive("rope_theta", 10000.0)
+    return base, scaling or None

@@ -15,7 +15,7 @@ Source: the graph in silero_vad_16k_op15.onnx of silero-vad 6.2.3.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,10 @@ from forwardpass.nn import Linear, LSTMCell, Module, ModuleList, Parameter, init
 from forwardpass.nn import functional as F
 from forwardpass.nn._layer import PackedLayer
 from forwardpass.nn.functional._shape import float32
+
+from ._speech import CHUNK, RATE, Segment, speech_segments
+
+__all__ = ["FrameConv", "Segment", "SileroVAD", "Spectrum", "VADState", "load", "speech_segments"]
 
 _OP = "SileroVAD"
 _CONTEXT = 64  # samples before a chunk, and mirrored behind it
@@ -133,8 +137,8 @@ class SileroVAD(Module):
     or () for a single chunk. `probabilities(wav)` runs a whole signal, with the same bytes.
     """
 
-    sampling_rate = 16000
-    chunk = 512  # samples
+    sampling_rate = RATE
+    chunk = CHUNK  # samples
     context = _CONTEXT
 
     def __init__(self) -> None:
@@ -251,57 +255,3 @@ def _renamed(tensors: Mapping[str, Any]) -> dict[str, Any]:
                 found[ours + rest.replace("reparam_conv.", "")] = tensor
                 break
     return found
-
-
-class Segment(NamedTuple):
-    """Speech from sample `start` to before sample `stop`."""
-
-    start: int
-    stop: int
-
-
-def speech_segments(
-    probabilities: Sequence[float] | Any,
-    threshold: float = 0.5,
-    leave: float | None = None,
-    min_speech: float = 0.25,
-    min_silence: float = 0.1,
-    pad: float = 0.03,
-) -> list[Segment]:
-    """Where there is speech, in samples, from the probabilities of a whole signal.
-
-    Speech begins at a chunk of at least `threshold` and ends where the probability has been below
-    `leave` (threshold - 0.15, at least 0.01) for `min_silence` seconds. What is shorter than
-    `min_speech` seconds is left out; `pad` seconds are added at both ends, or half the gap to the
-    neighbour.
-    """
-    size, rate = SileroVAD.chunk, SileroVAD.sampling_rate
-    leave = max(threshold - 0.15, 0.01) if leave is None else leave
-    found: list[list[int]] = []
-    start, quiet = -1, -1  # the first sample of speech; of silence within it
-    for i, p in enumerate(probabilities):
-        at = i * size
-        if p >= threshold:
-            start, quiet = (at if start < 0 else start), -1
-        elif p < leave and start >= 0:
-            quiet = at if quiet < 0 else quiet
-            if at - quiet >= min_silence * rate:
-                found.append([start, quiet])
-                start, quiet = -1, -1
-    end = len(probabilities) * size
-    if start >= 0:
-        found.append([start, end])
-    found = [s for s in found if s[1] - s[0] > min_speech * rate]
-    padded = int(pad * rate)
-    edges = [0, *(stop for _, stop in found), end]
-    starts = [*(start for start, _ in found), end]
-    return [
-        Segment(
-            max(start - min(padded, (start - edges[i]) // 2 if i else padded), 0),
-            min(
-                stop + min(padded, (starts[i + 1] - stop) // 2 if i + 1 < len(found) else padded),
-                end,
-            ),
-        )
-        for i, (start, stop) in enumerate(found)
-    ]

@@ -51,6 +51,19 @@ class Part:
         return self.stacked.weight()[self.rows].copy()
 
 
+def added(product: Any, x: Any, residual: Any) -> Any:
+    """product(x) + residual, by one kernel for a plain Linear; product(x) for None."""
+    if residual is None:
+        return product(x)
+    if plain(product, (Linear,)):
+        pack = product._pack
+        if pack is None:
+            pack = product._make_pack()
+        return pack(x, None, 0.01, residual)
+    with np.errstate(all="ignore"):  # infinities and NaN go through, as in a kernel
+        return product(x) + residual
+
+
 class Stacked(NamedTuple):
     """The weights packed as one, and which rows are whose."""
 
@@ -156,3 +169,10 @@ def stack(children: list[Linear]) -> Stacked:
         child.__dict__["_pack"] = part
         child.get_parameter("weight")._release(part.weight)
     return Stacked(pack, parts)
+
+
+def in_order(stacked: Stacked) -> bool:
+    """Whether the children have not traded places since their weights were stacked."""
+    ends = [part.rows.stop for part in stacked.parts]
+    starts = [part.rows.start for part in stacked.parts]
+    return starts == [0, *ends[:-1]]

@@ -9,18 +9,22 @@ import numpy as np
 from forwardpass import _core
 
 from ._checks import integer
-from ._stacked import Stacked, StackingLayer
+from ._stacked import StackingLayer, added, in_order
 from .containers import plain
-from .functional._rotary import table_rows
+from .functional._rope_scaling import RopeScaling
+from .functional._rotary import table_at, table_rows
 from .functional._shape import float32
+from .kv_cache import KVCache
 from .linear import Linear
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._typing import Array, ArrayInput
-    from .kv_cache import KVCache
 
 _attention = _core.attention
 _rotary = _core.rotary_embedding
+_self_attention = _core._self_attention
 _OP = "CausalSelfAttention"
 
 
@@ -36,6 +40,7 @@ class CausalSelfAttention(StackingLayer):
         bias           of q_proj, k_proj and v_proj (or qkv_proj); out_bias of o_proj
         rope_base      base of the rotary embedding, None for none; rotary_dim and interleaved as in
                        F.rotary_embedding
+        rope_scaling   of kind "linear" or "llama3", with the keys of a config.json; None for none
         stacked        one Linear qkv_proj (rows of q, then k, then v, as in Phi-3) instead of
                        q_proj, k_proj and v_proj (as in Llama)
 
@@ -65,6 +70,7 @@ class CausalSelfAttention(StackingLayer):
         rope_base: float | None = 10000.0,
         rotary_dim: int | None = None,
         interleaved: bool = False,
+        rope_scaling: Mapping[str, Any] | None = None,
         stacked: bool = False,
         device: Any = None,
         dtype: Any = None,
@@ -88,6 +94,7 @@ class CausalSelfAttention(StackingLayer):
         self.rope_base = rope_base
         self.rotary_dim = size if rotary_dim is None else integer(_OP, "rotary_dim", rotary_dim, 0)
         self.interleaved = interleaved
+        self.rope_scaling = RopeScaling.from_config(rope_scaling, _OP) if rope_scaling else None
         if rope_base is not None and (self.rotary_dim % 2 or self.rotary_dim > size):
             raise ValueError(
                 f"{_OP}: rotary_dim must be even and at most head_dim, got {self.rotary_dim} "
@@ -102,6 +109,10 @@ class CausalSelfAttention(StackingLayer):
         setattr(self, self._last, Linear(heads * size, width, out_bias, *more))
 
     def forward(self, input: ArrayInput, cache: KVCache | None = None, layer: int = 0) -> Array:
+        return self._added(input, cache, layer, None)
+
+    def _added(self, input: Any, cache: Any, layer: int, residual: Any) -> Array:
+        """The result, plus `residual` unless that is None."""
         x: Any = input if type(input) is np.ndarray else float32(input, _OP)
         if x.ndim not in (2, 3) or x.shape[-1] != self.embed_dim:
             raise ValueError(
@@ -109,49 +120,73 @@ class CausalSelfAttention(StackingLayer):
                 f"got {x.shape}"
             )
         batch, length = x.shape[:2] if x.ndim == 3 else (1, len(x))
-        q, k, v, both = self._projected(x, batch, length)
-        offset = 0 if cache is None else cache.layer_length(layer)
-        if self.rope_base is not None:
-            cos, sin = table_rows(self.rotary_dim, self.rope_base, offset, length)
-            if both is not None:
-                _rotary(both, cos, sin, self.interleaved, both)
-            else:
-                q = _rotary(q, cos, sin, self.interleaved, None)
-                k = _rotary(k, cos, sin, self.interleaved, None)
-        y = np.empty((*x.shape[:-1], self.num_heads * self.head_dim), np.float32)
-        out = self._split(y, batch, length, self.num_heads)
-        if cache is None:
-            _attention(q, k, v, None, True, 0, None, out)
-            return self._modules[self._last](y)  # type: ignore[no-any-return,misc]
-        k, v = cache.append(layer, k, v)
-        try:
-            _attention(q, k, v, None, True, offset, None, out)
-            return self._modules[self._last](y)  # type: ignore[no-any-return,misc]
-        except BaseException:
-            cache.truncate_layer(layer, offset)
-            raise
-
-    def _projected(self, x: Any, batch: int, length: int) -> tuple[Any, Any, Any, Any]:
-        """q, k and v as (B, heads, T, head_dim); q and k as one view too, if it is ours alone."""
         modules: Any = self._modules
-        heads, groups = self.num_heads, self.num_kv_heads
+        offset = 0 if cache is None else cache.layer_length(layer)
         whole = modules.get(self._whole)
+        stacked = self._current() if whole is None else None
         if whole is not None:
             product, ours = whole(x), plain(whole, (Linear,))
-        else:
-            stacked = self._current()
-            if stacked is None or not _in_order(stacked):
-                q, k, v = (modules[name](x) for name in self._stacking)
-                return (
-                    self._split(q, batch, length, heads),
-                    self._split(k, batch, length, groups),
-                    self._split(v, batch, length, groups),
-                    None,
-                )
+        elif stacked is not None and in_order(stacked):
             product, ours = stacked.pack(x), True
-        split = self._split(product, batch, length, heads + 2 * groups)
-        both = split[:, : heads + groups]
-        return both[:, :heads], both[:, heads:], split[:, heads + groups :], both if ours else None
+        else:
+            product, ours = None, False
+        size = self.head_dim
+        fits = cache is None or (
+            type(cache) is KVCache and cache._sizes == (batch, self.num_kv_heads, size, size)
+        )
+        try:
+            if ours and fits:
+                y = self._at_once(product, batch, length, cache, layer)
+                y = y if x.ndim == 3 else y[0]
+            else:
+                y = self._apart(x, product, batch, length, cache, layer)
+            return added(modules[self._last], y, residual)  # type: ignore[no-any-return]
+        except BaseException:
+            if cache is not None:
+                cache.truncate_layer(layer, offset)
+            raise
+
+    def _at_once(self, product: Any, batch: int, length: int, cache: Any, layer: int) -> Any:
+        """Rotary embedding, the cache and attention in one call; the product is written to."""
+        heads, groups = self.num_heads, self.num_kv_heads
+        keys = values = cos = sin = None
+        offset = at = 0
+        if cache is not None:
+            keys, values, offset = cache._with_room(layer, length)
+        if self.rope_base is not None:
+            cos, sin, at = table_at(
+                self.rotary_dim, self.rope_base, offset, length, self.rope_scaling
+            )
+        if product.ndim == 2:
+            product = product[None]
+        y = _self_attention(
+            product, heads, groups, True, cos, sin, self.interleaved, at, keys, values, offset
+        )
+        if cache is not None:
+            cache._lengths[layer] = offset + length
+        return y
+
+    def _apart(self, x: Any, product: Any, batch: int, length: int, cache: Any, layer: int) -> Any:
+        """The same step by step: of products that someone watches, for other kinds of caches."""
+        modules: Any = self._modules
+        heads, groups = self.num_heads, self.num_kv_heads
+        if product is None:
+            parts = [modules[name](x) for name in self._stacking]
+        else:
+            ends = (heads * self.head_dim, (heads + groups) * self.head_dim)
+            parts = np.split(product, ends, -1)
+        q = self._split(parts[0], batch, length, heads)
+        k, v = (self._split(part, batch, length, groups) for part in parts[1:])
+        offset = 0 if cache is None else cache.layer_length(layer)
+        if self.rope_base is not None:
+            tables = table_rows(self.rotary_dim, self.rope_base, offset, length, self.rope_scaling)
+            q = _rotary(q, *tables, self.interleaved, None)
+            k = _rotary(k, *tables, self.interleaved, None)
+        if cache is not None:
+            k, v = cache.append(layer, k, v)
+        y = np.empty((*x.shape[:-1], heads * self.head_dim), np.float32)
+        _attention(q, k, v, None, True, offset, None, self._split(y, batch, length, heads))
+        return y
 
     def _split(self, x: Any, batch: int, length: int, heads: int) -> Any:
         return x.reshape(batch, length, heads, self.head_dim).transpose(0, 2, 1, 3)
@@ -162,10 +197,3 @@ class CausalSelfAttention(StackingLayer):
             f"num_kv_heads={self.num_kv_heads}, head_dim={self.head_dim}, "
             f"rope_base={self.rope_base}"
         )
-
-
-def _in_order(stacked: Stacked) -> bool:
-    """Whether the children have not traded places since their weights were stacked."""
-    ends = [part.rows.stop for part in stacked.parts]
-    starts = [part.rows.start for part in stacked.parts]
-    return starts == [0, *ends[:-1]]

@@ -51,6 +51,8 @@ class KVCache:
         )
         self.batch_size = integer(_OP, "batch_size", batch_size, 0)
         first = _FIRST if initial is None else integer(_OP, "initial", initial, 0)
+        # Of what can be appended, for those who know the layout.
+        self._sizes = (self.batch_size, self.num_kv_heads, self.head_dim, self.value_dim)
         capacity = min(first, self.limit)
         self._lengths = [0] * self.num_layers
         self._keys = [self._room(capacity, self.head_dim) for _ in range(self.num_layers)]
@@ -104,6 +106,15 @@ class KVCache:
                 f"{_OP}: key and value must have as many positions, got {key.shape} and "
                 f"{value.shape}"
             )
+        keys, values, start = self._with_room(layer, count)
+        end = start + count
+        keys[:, :, start:end] = key
+        values[:, :, start:end] = value
+        self._lengths[layer] = end
+        return keys[:, :, :end], values[:, :, :end]
+
+    def _with_room(self, layer: int, count: int) -> tuple[Any, Any, int]:
+        """A layer's memory with room for `count` positions more, and how many it holds."""
         start = self._lengths[layer]
         end = start + count
         if end > self.limit:
@@ -115,10 +126,8 @@ class KVCache:
         if end > keys.shape[2]:
             capacity = min(self.limit, max(end, 2 * keys.shape[2]))
             keys, values = self._grown(keys, start, capacity), self._grown(values, start, capacity)
-        keys[:, :, start:end] = key
-        values[:, :, start:end] = value
-        self._keys[layer], self._values[layer], self._lengths[layer] = keys, values, end
-        return keys[:, :, :end], values[:, :, :end]
+            self._keys[layer], self._values[layer] = keys, values
+        return keys, values, start
 
     def _grown(self, held: Any, length: int, capacity: int) -> Any:
         room = self._room(capacity, held.shape[3])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from forwardpass import _core
 
 from ._checks import integer
-from ._stacked import StackingLayer
+from ._stacked import StackingLayer, added
 from .linear import Linear
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ class SwiGLU(StackingLayer):
         self.down_proj = Linear(hidden, dim, bias, device, dtype)
 
     def forward(self, input: ArrayInput) -> Array:
+        return self._added(input, None)
+
+    def _added(self, input: ArrayInput, residual: Array | None) -> Array:
+        """The result, plus `residual` unless that is None."""
         stacked = self._current()
         if stacked is None:
             inner = _swiglu(self.gate_proj(input), self.up_proj(input), None)
@@ -50,8 +54,7 @@ class SwiGLU(StackingLayer):
             gate, up = stacked.parts
             both = stacked.pack(input)
             inner = _swiglu(both[..., gate.rows], both[..., up.rows], None)
-        down: Any = self._modules["down_proj"]
-        return down(inner)  # type: ignore[no-any-return]
+        return added(self._modules["down_proj"], inner, residual)  # type: ignore[no-any-return]
 
     def _stackable(self, children: list[Linear]) -> bool:
         """As many gates as values; else the product of the two says what is wrong."""

@@ -9,6 +9,7 @@ import numpy as np
 from forwardpass import nn
 from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
+from forwardpass.nn.containers import plain
 
 from .._fused import add, call
 
@@ -40,7 +41,10 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(ff, d)
 
     def forward(self, x: Array) -> Array:
-        return call(self.fc2, call(self.fc1, x, "gelu"))
+        return self._added(x, None)
+
+    def _added(self, x: Array, residual: Array | None) -> Array:
+        return call(self.fc2, call(self.fc1, x, "gelu"), residual=residual)
 
 
 def mlp(d: int, ff: int, use_swiglu: bool) -> nn.Module:
@@ -110,8 +114,17 @@ class Block(nn.Module):
 
     def forward(self, x: Array, cache: nn.KVCache | None = None, layer: int = 0) -> Array:
         modules: Any = self._modules
-        x = add(x, modules["attn"](modules["norm1"](x), cache, layer))
-        return add(x, modules["mlp" if "mlp" in modules else "moe"](modules["norm2"](x)))
+        attn, y = modules["attn"], modules["norm1"](x)
+        # Where nobody watches, the last product adds the residual itself; no bit depends on it.
+        if plain(attn, (Attention,)):
+            x = attn._added(y, cache, layer, x)
+        else:
+            x = add(x, attn(y, cache, layer))
+        inner = modules.get("mlp")
+        y = modules["norm2"](x)
+        if plain(inner, (nn.SwiGLU, MLP)):
+            return inner._added(y, x)  # type: ignore[no-any-return]
+        return add(x, (modules["moe"] if inner is None else inner)(y))
 
 
 class Decoder(nn.Module):
@@ -137,29 +150,32 @@ class Decoder(nn.Module):
     def _run(self, x: Array, cache: nn.KVCache | None) -> Array:
         """x (B, T, d) through the blocks and the norm; what fails leaves the cache as it was."""
         start = self._start(cache)
+        modules: Any = self._modules  # not by attribute, which for children is the slow way
         try:
-            for i, block in enumerate(self.blocks):
+            for i, block in enumerate(modules["blocks"]):
                 x = block(x, cache, i)
         except BaseException:
             if cache is not None:
                 cache.truncate(start)
             raise
-        y: Array = self.norm(x)
+        y: Array = modules["norm"](x)
         return y
 
     def _start(self, cache: nn.KVCache | None) -> int:
         """Positions that the cache holds."""
-        name = self._get_name()
         if cache is None:
             return 0
+        blocks: Any = self._modules["blocks"]
+        if type(cache) is nn.KVCache and cache.num_layers == len(blocks):
+            return cache.length
+        name = self._get_name()
         if not isinstance(cache, nn.KVCache):
             raise TypeError(
                 f"{name}(): argument 'cache' must be None or an nn.KVCache, such as "
                 f"new_cache() gives, got {type(cache).__name__}"
             )
-        if cache.num_layers != len(self.blocks):
+        if cache.num_layers != len(blocks):
             raise ValueError(
-                f"{name}(): argument 'cache' must have {len(self.blocks)} layers, "
-                f"got {cache.num_layers}"
+                f"{name}(): argument 'cache' must have {len(blocks)} layers, got {cache.num_layers}"
             )
         return cache.length

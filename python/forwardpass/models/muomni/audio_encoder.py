@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from forwardpass import nn
-from forwardpass.nn import functional as F
+from forwardpass import _core, nn
 from forwardpass.nn._checks import integer
+from forwardpass.nn.containers import plain
 from forwardpass.nn.functional._shape import float32
 
-from .._fused import add
+from .._fused import add, call
 from ._blocks import EPS
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array, ArrayInput
 
 MELS, CHANNELS = 128, 64
+_self_attention = _core._self_attention
 
 
 class ConvDown(nn.Module):
@@ -51,14 +52,13 @@ class EncoderBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(d, ff), nn.GELU(), nn.Linear(ff, d))
 
     def forward(self, x: Array) -> Array:
-        batch, length = x.shape[:2]
-        parts = self.qkv_proj(self.norm1(x)).reshape(batch, length, 3, self.heads, -1)
-        q, k, v = parts.transpose(2, 0, 3, 1, 4)  # (B, heads, T, d / heads), views
-        y = np.empty_like(x)
-        heads = y.reshape(batch, length, self.heads, -1).transpose(0, 2, 1, 3)
-        F.scaled_dot_product_attention(q, k, v, out=heads)
-        x = add(x, self.out_proj(y))
-        return add(x, self.mlp(self.norm2(x)))
+        qkv_proj, norm1 = self.qkv_proj, self.norm1
+        y = _self_attention(np.ascontiguousarray(qkv_proj(norm1(x))), self.heads, self.heads)
+        x = call(self.out_proj, y, residual=x)
+        mlp, y = self.mlp, self.norm2(x)
+        if plain(mlp, (nn.Sequential,)) and len(mlp) == 3 and plain(mlp[1], (nn.GELU,)):
+            return call(mlp[2], call(mlp[0], y, mlp[1].fused()[0]), residual=x)
+        return add(x, mlp(y))
 
 
 class AudioEncoder(nn.Module):

@@ -61,7 +61,8 @@ class Thinker(Decoder):
         embeddings: ArrayInput | None = None,
         cache: nn.KVCache | None = None,
     ) -> Array:
-        logits: Array = self.lm_head(self.hidden(ids, embeddings, cache))
+        head: Any = self._modules["lm_head"]
+        logits: Array = head(self.hidden(ids, embeddings, cache))
         return logits
 
     def hidden(
@@ -74,7 +75,8 @@ class Thinker(Decoder):
         if (ids is None) == (embeddings is None):
             raise ValueError("Thinker(): exactly one of ids and embeddings must be given")
         if ids is not None:
-            x: Any = self.tok_emb(integers(ids, "Thinker", "ids", (1, 2)))
+            table: Any = self._modules["tok_emb"]
+            x: Any = table(integers(ids, "Thinker", "ids", (1, 2)))
         else:
             x = float32(embeddings, "Thinker", "embeddings")
             if x.ndim not in (2, 3) or x.shape[-1] != self.d:

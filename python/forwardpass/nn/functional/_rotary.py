@@ -8,6 +8,7 @@ import numpy as np
 
 from forwardpass import _core
 
+from ._rope_scaling import RopeScaling
 from ._shape import float32
 
 if TYPE_CHECKING:
@@ -19,36 +20,55 @@ _OP = "rotary_embedding"
 _rotary = _core.rotary_embedding
 _table = _core.rotary_table
 
-# Tables by (dim, base), the first positions of each, at most this many of either.
-_TABLES: dict[tuple[int, float], tuple[Array, Array]] = {}
+# Tables by (dim, base, scaling), the first positions of each, at most this many of either.
+_TABLES: dict[tuple[int, float, RopeScaling | None], tuple[Array, Array]] = {}
 _MOST_TABLES = 16
 _MOST_ROWS = 1 << 15
 
 
-def _cached(dim: int, base: float, count: int) -> tuple[Array, Array]:
+def _made(
+    first: int, count: int, dim: int, base: float, scaling: RopeScaling | None
+) -> tuple[Array, Array]:
+    if scaling is None:
+        return _table(first, count, dim, base)
+    return _table(first, count, dim, base, None, None, scaling.frequencies(dim, base))
+
+
+def _cached(
+    dim: int, base: float, count: int, scaling: RopeScaling | None = None
+) -> tuple[Array, Array]:
     """Tables of at least `count` <= _MOST_ROWS positions from 0; they grow by doubling.
 
     Whoever comes second writes the same numbers, so there is no lock. Read-only.
     """
-    found = _TABLES.get((dim, base))
+    found = _TABLES.get((dim, base, scaling))
     if found is None or len(found[0]) < count:
         rows = min(_MOST_ROWS, max(256, 1 << max(count - 1, 0).bit_length()))
-        found = _table(0, rows, dim, base)
+        found = _made(0, rows, dim, base, scaling)
         for array in found:
             array.flags.writeable = False
         if len(_TABLES) >= _MOST_TABLES:
             _TABLES.clear()
-        _TABLES[dim, base] = found
+        _TABLES[dim, base, scaling] = found
     return found
 
 
-def table_rows(dim: int, base: float, first: int, count: int) -> tuple[Array, Array]:
-    """Cosines and sines of positions first .. first + count - 1: two arrays (count, dim / 2)."""
+def table_at(
+    dim: int, base: float, first: int, count: int, scaling: RopeScaling | None = None
+) -> tuple[Array, Array, int]:
+    """Tables (*, dim / 2) with positions first .. first + count - 1, and the row of the first."""
     end = first + count
     if not 0 <= first <= end <= _MOST_ROWS:
-        return _table(first, count, dim, base)
-    cos, sin = _cached(dim, base, end)
-    return cos[first:end], sin[first:end]
+        return *_made(first, count, dim, base, scaling), 0
+    return *_cached(dim, base, end, scaling), first
+
+
+def table_rows(
+    dim: int, base: float, first: int, count: int, scaling: RopeScaling | None = None
+) -> tuple[Array, Array]:
+    """Cosines and sines of positions first .. first + count - 1: two arrays (count, dim / 2)."""
+    cos, sin, at = table_at(dim, base, first, count, scaling)
+    return cos[at : at + count], sin[at : at + count]
 
 
 def _rows_at(dim: int, base: float, positions: npt.NDArray[Any]) -> tuple[Array, Array]:
