@@ -1,0 +1,18 @@
+"""What each ATen op becomes: the table ATEN, which the other files here fill."""
+
+from . import (  # noqa: F401  (they fill the table)
+    activations,
+    arithmetic,
+    arrays,
+    convolutions,
+    indexing,
+    layers,
+    norms,
+    planes,
+    products,
+    reductions,
+    views,
+)
+from .table import ATEN
+
+__all__ = ["ATEN"]
