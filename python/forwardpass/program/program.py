@@ -61,7 +61,7 @@ class Program:
             values = self._plan(arrays)(*arrays)
         single = self._single
         result = np.asarray(values[single]) if single is not None else self._nested(values)
-        return _as_tensors(result) if foreign else result
+        return as_tensors(result) if foreign else result
 
     def _plan(self, arrays: list[Array]) -> Callable[..., list[Any]]:
         key = tuple((x.shape, x.dtype) for x in arrays)
@@ -173,14 +173,12 @@ def from_torch(
         ValueError, TypeError: `dynamic` or the inputs do not fit the module.
         Whatever torch.export raises where it cannot trace the module.
     """
-    from .fold import folded
-    from .fuse import fused
-    from .patterns import with_layers
+    from .optimise import optimised
     from .torch_import import import_module
 
     args = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     graph = import_module(module, args, dict(example_kwargs or {}), dynamic)
-    return Program(fused(with_layers(folded(graph))))
+    return Program(optimised(graph))
 
 
 def _is_tensor(x: Any) -> bool:
@@ -199,13 +197,15 @@ def _as_array(name: str, x: Any) -> Array:
     raise TypeError(f"input {name!r} must be an array, got {type(x).__name__}")
 
 
-def _as_tensors(result: Any) -> Any:
+def as_tensors(result: Any) -> Any:
+    """A result with torch tensors in the place of arrays: of the same memory, where torch can."""
     import torch
 
     if isinstance(result, np.ndarray):
-        return torch.from_numpy(result if result.flags.writeable else result.copy())
+        shared = result.flags.writeable and all(step >= 0 for step in result.strides)
+        return torch.from_numpy(result if shared else result.copy())
     if isinstance(result, dict):
-        return {key: _as_tensors(item) for key, item in result.items()}
+        return {key: as_tensors(item) for key, item in result.items()}
     if isinstance(result, (list, tuple)):
-        return type(result)(_as_tensors(item) for item in result)
+        return type(result)(as_tensors(item) for item in result)
     return result

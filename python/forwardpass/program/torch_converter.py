@@ -72,14 +72,15 @@ class Converter:
         """Put what a call makes into `env`; UnsupportedError where the table lacks it."""
         self.env[node] = _convert(self, node)
 
-    def put(self, tensor: torch.Tensor, name: str) -> T:
-        """A tensor's numbers of now, as a constant."""
+    def put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T:
+        """A tensor's numbers of now, as a constant; not copied, those of always."""
         tensor = tensor.detach()
         if tensor.dtype not in _DTYPES:
             raise UnsupportedError(
                 f"{name} of dtype {tensor.dtype}; convert the module with module.float()"
             )
-        return self.constant(tensor.contiguous().cpu().numpy().copy(), name)
+        array = tensor.contiguous().cpu().numpy()
+        return self.constant(array.copy() if copied else array, name)
 
     def argument(self, value: Any) -> Any:
         """A node's argument: T, number, Size, str, None, numpy dtype name, or lists of those."""
@@ -165,3 +166,9 @@ def _convert(c: Converter, node: fx.Node) -> Any:
     if fake is None or isinstance(fake, (bool, torch.SymBool)):
         return None  # an assertion on sizes
     raise UnsupportedError(f"{target}")
+
+
+def place(node: fx.Node) -> str:
+    """Where in the module a node comes from."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""

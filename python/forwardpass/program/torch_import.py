@@ -15,7 +15,7 @@ from torch import fx
 
 from .aten import ATEN
 from .ir import Graph, Input, Ref
-from .torch_converter import Converter, T, UnsupportedError
+from .torch_converter import Converter, T, UnsupportedError, place
 from .torch_patches import put_aside
 from .torch_sizes import dynamic_shapes, limits, symbols
 
@@ -63,7 +63,7 @@ def graph_of(program: torch.export.ExportedProgram, names: dict[str, str]) -> Gr
     for node in program.graph.nodes:
         if node.op != "call_function":
             continue
-        c.place = _place(node)
+        c.place = place(node)
         try:
             c.convert(node)
         except UnsupportedError as error:
@@ -106,11 +106,6 @@ def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:
         if name not in tensors:
             tensors = program.constants
         c.env[node] = c.put(tensors[name], name) if node.users else None
-
-
-def _place(node: fx.Node) -> str:
-    stack = node.meta.get("nn_module_stack")
-    return str(list(stack.values())[-1][0]) if stack else ""
 
 
 def _places(places: list[str]) -> str:
