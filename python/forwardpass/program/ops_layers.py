@@ -61,10 +61,6 @@ def _bag(packs: Packs, indices: Any, offsets: Any, weight: Any, mode: str) -> tu
     return (lambda i, o, w: F.embedding_bag(i, w, o, mode=mode)), indices, offsets, weight
 
 
-def has_recurrent() -> bool:
-    return hasattr(_core, "PackedRecurrent")
-
-
 @op(
     "recurrent",
     "a recurrent layer of several layers and directions: output, h, c",
@@ -81,19 +77,19 @@ def _recurrent(
     packs: Packs, x: Any, h: Any, c: Any, weights: Any, parts: Any, mode: str, batch_first: bool,
     bidirectional: bool,
 ) -> tuple[Any, ...]:  # fmt: skip
-    if not has_recurrent() or not constant(*weights):
-        raise ValueError("recurrent layers need constant weights, and kernels for them")
+    if not constant(*weights):
+        raise ValueError("recurrent layers need constant weights")
     if mode not in ("rnn_tanh", "rnn_relu", "gru", "lstm") or sum(parts) != len(weights):
         raise ValueError(f"no recurrent layer {mode[:20]!r} with {len(weights)} weights")
-    kernels: Any = _core
-    groups, at = [], 0
+    groups: list[Any] = []
+    at = 0
     for count in parts:
         group = list(weights[at : at + count])  # weight_ih, weight_hh, biases?, weight_hr?
         last = [group.pop() if count % 2 else None]
         groups.append([*group, *[None] * (4 - len(group)), *last])
         at += count
     packed = packs.once(
-        lambda: kernels.PackedRecurrent(mode, groups, bidirectional, batch_first, mode)
+        lambda: _core.PackedRecurrent(mode, groups, bidirectional, batch_first, mode)
     )
 
     def run(array: Array, *state: Array) -> Any:

@@ -41,14 +41,6 @@ def _embedding(c: Converter, out: T, a: dict[str, Any]) -> Any:
 
 def _recurrent(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     """The op that torch_patches.py puts in the place of RNN, GRU and LSTM."""
-    from ..ops_layers import has_recurrent
-
-    if not has_recurrent():
-        raise unsupported(f"recurrent layers ({a['mode']})")
-    groups, at = [], 0
-    for count in a["parts"]:
-        groups.append(a["weights"][at : at + count])
-        at += count
     if not all(c.is_constant(w) for w in a["weights"]):
         raise unsupported("a recurrent layer whose weights are computed")
     args = {"x": a["x"], "h": a["h"], "c": a["c"], "weights": a["weights"], "parts": a["parts"]}
@@ -59,3 +51,24 @@ def _recurrent(c: Converter, out: Any, a: dict[str, Any]) -> Any:
 
 
 ATEN["forwardpass.recurrent.default"] = _recurrent
+
+
+def _of_torch(mode: str) -> Any:
+    """torch's own op of such a layer, which torch.compile gives where allow_rnn is set."""
+
+    def convert(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+        if a["train"] and a["dropout"]:
+            raise unsupported(f"{mode} with dropout")
+        need_float32(c.tensor(None, out[0]), mode)
+        layers, state = a["num_layers"] * (1 + a["bidirectional"]), a["hx"]
+        args = {"x": a["input"], "weights": a["params"], "mode": mode}
+        args |= {"h": state[0], "c": state[1]} if mode == "lstm" else {"h": state, "c": None}
+        args |= {"parts": [len(a["params"]) // layers] * layers}
+        args |= {key: a[key] for key in ("batch_first", "bidirectional")}
+        return _recurrent(c, out, args)
+
+    return convert
+
+
+for _mode in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+    aten(f"{_mode}.input")(_of_torch(_mode))

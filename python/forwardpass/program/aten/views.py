@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ..ir import Size
-from .table import aten, dim_of, dims_of
+from .table import aten, dim_of, dims_of, unsupported
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -20,11 +20,7 @@ if TYPE_CHECKING:
     "detach_",
     "lift_fresh",
     "lift_fresh_copy",
-    "dropout",
     "contiguous",
-    "dropout_",
-    "feature_dropout",
-    "alpha_dropout",
     "clone",
     "_assert_tensor_metadata",
     "lift",
@@ -37,9 +33,11 @@ def _same(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     return a.get("self", a.get("input", a.get("a")))
 
 
-@aten("native_dropout")
-def _native_dropout(c: Converter, out: Any, a: dict[str, Any]) -> Any:
-    return a["input"], None
+@aten("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout", "native_dropout")
+def _dropout(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    if a["train"] and a["p"]:
+        raise unsupported("a dropout in training mode")
+    return a["input"] if hasattr(out, "value") else (a["input"], None)
 
 
 @aten("sym_constrain_range_for_size", "_assert_async.msg", "_assert_scalar", "sym_constrain_range")
