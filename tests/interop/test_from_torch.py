@@ -156,6 +156,62 @@ def test_inputs_by_position_and_name_constants_and_nesting():
         program(x, mask=m)
 
 
+class Nested(nn.Module):
+    def forward(self, x, state, *more, extra=None):
+        h, c = state
+        y = x + h * c["scale"]
+        for z in more:
+            y = y + z
+        return {"y": y if extra is None else y * extra[0], "state": (y, [h])}
+
+
+def test_nested_inputs_keep_their_structure(tmp_path):
+    torch.manual_seed(0)
+    x, h, s = torch.randn(3, 2, 5, 6)
+    state = h, {"scale": s, "factor": 2}
+    args = (x, state, x, h)
+    module, axes = Nested().eval(), {0: "batch"}
+    for dynamic in (axes, (axes, (axes, {"scale": axes, "factor": None}), axes, axes, axes)):
+        program = forwardpass.from_torch(
+            module, args, dynamic, example_kwargs={"extra": [torch.ones(2, 1, 1)]}
+        )
+        program.save(tmp_path / "p.safetensors")
+        for p in (program, forwardpass.load(tmp_path / "p.safetensors")):
+            a = [t[:1].numpy() for t in (x, h, s)]
+            given = (a[0], (a[1], {"scale": a[2], "factor": 2}), a[0], a[1])
+            two = np.full((1, 1, 1), 2, np.float32)
+            got = p(*given, extra=[two])
+            want = module(x[:1], (h[:1], {"scale": s[:1]}), x[:1], h[:1], extra=[2.0])
+            np.testing.assert_array_equal(got["y"], want["y"].numpy())
+            assert isinstance(got["state"], tuple)
+            assert isinstance(got["state"][1], list)
+            with pytest.raises(TypeError, match="'state' must be a tuple of 2"):
+                p(a[0], a[1][0], a[0], a[1], extra=[two])
+            with pytest.raises(TypeError, match=r"'state\.1' must be a dict with the keys"):
+                p(a[0], (a[1], {"scale": a[2]}), a[0], a[1], extra=[two])
+            with pytest.raises(ValueError, match=r"'state\.1\.factor' is fixed at 2"):
+                p(a[0], (a[1], {"scale": a[2], "factor": 3}), a[0], a[1], extra=[two])
+    got = program(x, state, x, h, extra=[torch.ones(2, 1, 1)])
+    assert isinstance(got["state"][1][0], torch.Tensor)
+
+
+def test_results_are_not_the_memory_of_inputs_or_weights():
+    class Views(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("table", torch.ones(4, 6))
+
+        def forward(self, x):
+            return x.view(-1), x.clone(), self.table, self.table[1:], x[:1].expand(3, -1)
+
+    x = np.ones((2, 6), np.float32)
+    program = forwardpass.from_torch(Views(), torch.from_numpy(x.copy()))
+    for result in program(x):
+        result[...] = 7
+    assert (x == 1).all()
+    assert all((result == 1).all() for result in program(x))
+
+
 def test_tensors_give_tensors():
     program = forwardpass.from_torch(nn.Linear(6, 6), X)
     y = program(X)
@@ -185,7 +241,7 @@ def test_equal_names_are_equal_sizes():
 @pytest.mark.parametrize(
     ("dynamic", "words"),
     [
-        ({3: "more"}, "has no axis 3"),
+        ({3: "more"}, "'input' has no axis 3"),
         (({0: "batch"}, {0: "batch"}), "each of the 1 inputs, got 2"),
         ({2: "width"}, "for size 6 alone in axis 2"),
     ],

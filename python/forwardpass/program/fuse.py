@@ -144,7 +144,4 @@ def fused(graph: Graph) -> Graph:
             if joined is not None:
                 view.nodes[number] = joined
                 view.count()
-    result = Graph(
-        graph.inputs, graph.constants, view.nodes, graph.output, graph.limits, graph.positional
-    )
-    return without_dead(result)
+    return without_dead(changed(graph, nodes=view.nodes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,10 @@ class Program:
         self._graph = graph
         self._packs = Packs()
         self._plans: dict[Any, Callable[..., list[Any]]] = {}
-        self._names = [spec.name for spec in graph.inputs]
+        self._inputs = [spec.name for spec in graph.inputs]
+        self._arguments = graph.arguments or [(n, Ref(i)) for i, n in enumerate(self._inputs)]
+        self._names = [name for name, _ in self._arguments]
+        self._flat = all(nested == Ref(i) for i, (_, nested) in enumerate(self._arguments))
         self._places = {index: i for i, index in enumerate(outputs_of(graph))}
         out = graph.output
         self._single = self._places.get(out.index) if isinstance(out, Ref) else None
@@ -38,7 +41,7 @@ class Program:
         Raises TypeError for missing or unknown inputs and other dtypes, ValueError for shapes that
         do not fit the examples', but for the sizes that `dynamic` named.
         """
-        if kwargs or len(args) != len(self._names):
+        if kwargs or not self._flat or len(args) != len(self._names):
             args = self._ordered(args, kwargs)
         try:
             key = tuple([(x.shape, x.dtype) for x in args])
@@ -56,7 +59,7 @@ class Program:
     def _slowly(self, args: tuple[Any, ...]) -> Any:
         """A call whose shapes are new, or whose arrays are not NumPy's."""
         foreign = any(_is_tensor(x) for x in args)
-        arrays = [_as_array(name, x) for name, x in zip(self._names, args, strict=True)]
+        arrays = [_as_array(name, x) for name, x in zip(self._inputs, args, strict=True)]
         with np.errstate(all="ignore"):
             values = self._plan(arrays)(*arrays)
         single = self._single
@@ -88,7 +91,13 @@ class Program:
         missing = [name for name in names if name not in given]
         if missing:
             raise TypeError(f"missing inputs {missing}; the program takes {names}")
-        return tuple(given[name] for name in names)
+        values = [given[name] for name in names]
+        if self._flat:
+            return tuple(values)
+        found: dict[int, Any] = {}
+        for (name, nested), value in zip(self._arguments, values, strict=True):
+            _match(name, nested, value, found)
+        return tuple(found[i] for i in range(len(self._inputs)))
 
     def _nested(self, values: list[Any]) -> Any:
         def build(part: Any) -> Any:
@@ -117,7 +126,7 @@ class Program:
     def trace(self, *args: Any, **kwargs: Any) -> list[tuple[str, str, Any]]:
         """(op, place in the module, result) of each node, in order, for these inputs."""
         ordered = self._ordered(args, kwargs)
-        arrays = [_as_array(name, x) for name, x in zip(self._names, ordered, strict=True)]
+        arrays = [_as_array(name, x) for name, x in zip(self._inputs, ordered, strict=True)]
         calls = calls_of(self._graph, self._graph.bind(arrays), self._packs)
         with np.errstate(all="ignore"):
             values = stepwise(self._graph, calls, arrays)[len(arrays) :]
@@ -179,6 +188,24 @@ def from_torch(
     args = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     graph = import_module(module, args, dict(example_kwargs or {}), dynamic)
     return Program(optimised(graph))
+
+
+def _match(name: str, nested: Any, value: Any, found: dict[int, Any]) -> None:
+    """Put the arrays of an argument into `found`, by the number of their input."""
+    if isinstance(nested, Ref):
+        found[nested.index] = value
+    elif isinstance(nested, dict):
+        if not isinstance(value, Mapping) or value.keys() != nested.keys():
+            raise TypeError(f"input {name!r} must be a dict with the keys {sorted(nested)}")
+        for key, part in nested.items():
+            _match(f"{name}.{key}", part, value[key], found)
+    elif isinstance(nested, (list, tuple)):
+        if not isinstance(value, (list, tuple)) or len(value) != len(nested):
+            raise TypeError(f"input {name!r} must be a {type(nested).__name__} of {len(nested)}")
+        for number, part in enumerate(nested):
+            _match(f"{name}.{number}", part, value[number], found)
+    elif value is not nested and value != nested:
+        raise ValueError(f"input {name!r} is fixed at {nested!r}, as in the example")
 
 
 def _is_tensor(x: Any) -> bool:

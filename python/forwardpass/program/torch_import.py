@@ -6,7 +6,6 @@ attention stays one node; only ops that the table lacks are decomposed, where to
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,8 +15,9 @@ from torch import fx
 from .aten import ATEN
 from .ir import Graph, Input, Ref
 from .torch_converter import Converter, T, UnsupportedError, place
+from .torch_inputs import name_inputs, named_arguments, shapes_of
 from .torch_patches import put_aside
-from .torch_sizes import dynamic_shapes, limits, symbols
+from .torch_sizes import limits, symbols, wanted_sizes
 
 
 def exported(
@@ -140,39 +140,12 @@ def import_module(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Any
 ) -> Graph:
     """The graph of a module for example inputs; see forwardpass.from_torch."""
-    inputs = [*args, *kwargs.values()]
-    wanted = dynamic_shapes(inputs, dynamic)
-    auto: list[Any] = [
-        {axis: torch.export.Dim.AUTO for axis in axes} if isinstance(x, torch.Tensor) else None
-        for x, axes in zip(inputs, wanted, strict=True)
-    ]
-    shapes = None
-    if any(wanted):
-        parameters = list(inspect.signature(module.forward).parameters)
-        shapes = dict(zip(parameters, auto[: len(args)], strict=False)) | dict(
-            zip(kwargs, auto[len(args) :], strict=True)
-        )
+    named = named_arguments(module, args, kwargs)
+    wanted = wanted_sizes(named, dynamic)
+    shapes = shapes_of(module, args, kwargs, wanted) if any(wanted) else None
     program = exported(module, args, kwargs, shapes)
     names = symbols(program, wanted)
     graph = graph_of(program, names)
     graph.limits = limits(program, names)
-    _name_inputs(graph, module, args, kwargs)
+    name_inputs(graph, named, len(args))
     return graph
-
-
-def _name_inputs(
-    graph: Graph, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> None:
-    """The names of the forward's parameters; what is no tensor was fixed and is no input."""
-    parameters = list(inspect.signature(module.forward).parameters.values())
-    names: list[str] = []
-    for number in range(len(args)):
-        p = parameters[min(number, len(parameters) - 1)]
-        var = p.kind == p.VAR_POSITIONAL
-        names.append(f"{p.name}_{number}" if var else p.name)
-    given = [*zip(names, args, strict=True), *kwargs.items()]
-    tensors = [name for name, value in given if isinstance(value, torch.Tensor)]
-    for spec, name in zip(graph.inputs, tensors, strict=True):
-        spec.name = name
-    leading = [isinstance(value, torch.Tensor) for value in args]
-    graph.positional = leading.index(False) if False in leading else len(leading)

@@ -8,36 +8,24 @@ from typing import Any
 import torch
 
 from .ir import MOST
+from .torch_inputs import leaves, spread
 
 
-def dynamic_shapes(inputs: list[Any], dynamic: Any) -> list[dict[int, str]]:
-    """For each input {axis: name}."""
-    if dynamic is None:
-        return [{} for _ in inputs]
-    if isinstance(dynamic, Mapping):
-        wanted = [
-            {a: n for a, n in dynamic.items()} if isinstance(x, torch.Tensor) else {}
-            for x in inputs
-        ]
-    else:
-        wanted = [dict(axes or {}) for axes in dynamic]
-        if len(wanted) != len(inputs):
-            raise ValueError(
-                f"dynamic must have a dict for each of the {len(inputs)} inputs, got {len(wanted)}"
-            )
-    for number, (x, axes) in enumerate(zip(inputs, wanted, strict=True)):
+def wanted_sizes(named: Mapping[str, Any], dynamic: Any) -> list[dict[int, str]]:
+    """For each leaf of the arguments {axis: name}; ValueError where it has no such axis."""
+    wanted = spread(named, dynamic)
+    checked = []
+    for (path, x), axes in zip(leaves(named), wanted, strict=True):
         for axis, name in axes.items():
             if not isinstance(x, torch.Tensor) or not -x.ndim <= axis < x.ndim:
-                raise ValueError(f"dynamic: input {number} has no axis {axis}")
+                raise ValueError(f"dynamic: input {path!r} has no axis {axis}")
             if x.shape[axis] < 2:
                 raise ValueError(
-                    f"dynamic: the example of input {number} must have a size of at least 2 in "
+                    f"dynamic: the example of input {path!r} must have a size of at least 2 in "
                     f"axis {axis} ({name}), got {tuple(x.shape)}: torch.export fixes smaller sizes"
                 )
-    return [
-        {axis % x.ndim: str(name) for axis, name in axes.items()}
-        for x, axes in zip(inputs, wanted, strict=True)
-    ]
+        checked.append({axis % x.ndim: str(name) for axis, name in axes.items()})
+    return checked
 
 
 def _user_inputs(program: torch.export.ExportedProgram) -> list[Any]:
