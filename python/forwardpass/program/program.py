@@ -158,7 +158,7 @@ def load(path: str | os.PathLike[str]) -> Program:
 
 def from_torch(
     module: Any,
-    example_inputs: Any,
+    example_inputs: Any = (),
     dynamic: Any = None,
     *,
     example_kwargs: dict[str, Any] | None = None,
@@ -166,12 +166,14 @@ def from_torch(
     """Convert a torch module, in evaluation mode, for inputs like the examples.
 
     Args:
-        module: a torch.nn.Module that torch.export can trace: no branches on values.
-        example_inputs: a tensor, or a tuple of the arguments of its forward. What is no tensor is
-            fixed at its value.
+        module: a torch.nn.Module that torch.export can trace: no branches on values. Or what
+            torch.export.export gave, which brings its own examples and sizes.
+        example_inputs: a tensor, or a tuple of the arguments of its forward: tensors, also in
+            tuples, lists and dicts. What is no tensor is fixed at its value.
         dynamic: None, sizes are those of the examples; {axis: name}, sizes of every input that may
-            change, {0: "batch"}; or a tuple of such dicts, one an input, keyword inputs last. Equal
-            names are equal sizes. The examples' must be at least 2 there; later 1 will do.
+            change, {0: "batch"}; or a tuple of such dicts, one an input, keyword inputs last, for
+            nested inputs also nested. Equal names are equal sizes. The examples' must be at least 2
+            there; later 1 will do.
         example_kwargs: arguments given by name.
 
     Returns:
@@ -183,8 +185,10 @@ def from_torch(
         Whatever torch.export raises where it cannot trace the module.
     """
     from .optimise import optimised
-    from .torch_import import import_module
+    from .torch_import import import_exported, import_module
 
+    if type(module).__name__ == "ExportedProgram":
+        return Program(optimised(import_exported(module)))
     args = tuple(example_inputs) if isinstance(example_inputs, (tuple, list)) else (example_inputs,)
     graph = import_module(module, args, dict(example_kwargs or {}), dynamic)
     return Program(optimised(graph))

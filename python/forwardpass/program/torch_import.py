@@ -23,25 +23,30 @@ from .torch_sizes import limits, symbols, wanted_sizes
 def exported(
     module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], dynamic: Any
 ) -> torch.export.ExportedProgram:
-    """torch.export in evaluation mode, without gradients, functional, decomposed where needed."""
+    """torch.export in evaluation mode, without gradients, decomposed where needed."""
     training = [m for m in module.modules() if m.training]
     try:
         module.eval()
         with torch.no_grad(), put_aside():
-            program = torch.export.export(
-                module, args, kwargs, dynamic_shapes=dynamic, strict=False
-            ).run_decompositions({})
-            for _ in range(4):
-                wanted = {n.target for n in _calls(program) if str(n.target) not in ATEN}
-                known = torch.export.default_decompositions()
-                table = {op: known[op] for op in wanted if op in known}
-                if not table:
-                    break
-                program = program.run_decompositions(table)
-        return program
+            return decomposed(
+                torch.export.export(module, args, kwargs, dynamic_shapes=dynamic, strict=False)
+            )
     finally:
         for m in training:
             m.training = True
+
+
+def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Functional, with layers kept whole, and what the table lacks in terms of what it has."""
+    program = program.run_decompositions({})
+    for _ in range(4):
+        wanted = {n.target for n in _calls(program) if str(n.target) not in ATEN}
+        known = torch.export.default_decompositions()
+        table = {op: known[op] for op in wanted if op in known}
+        if not table:
+            break
+        program = program.run_decompositions(table)
+    return program
 
 
 def _calls(program: torch.export.ExportedProgram) -> list[fx.Node]:
@@ -148,4 +153,19 @@ def import_module(
     graph = graph_of(program, names)
     graph.limits = limits(program, names)
     name_inputs(graph, named, len(args))
+    return graph
+
+
+def import_exported(program: torch.export.ExportedProgram) -> Graph:
+    """The graph of what torch.export made; its sizes keep torch's names."""
+    args, kwargs = program.example_inputs or ((), {})
+    with torch.no_grad():
+        program = decomposed(program)
+    names = {str(symbol): str(symbol) for symbol in program.range_constraints}
+    graph = graph_of(program, names)
+    graph.limits = limits(program, names)
+    signature = program.module_call_graph[0].signature
+    forward = list(getattr(signature, "forward_arg_names", None) or ())[: len(args)]
+    forward += [f"input_{i}" for i in range(len(forward), len(args))]
+    name_inputs(graph, dict(zip(forward, args, strict=True)) | kwargs, len(args))
     return graph
