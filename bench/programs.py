@@ -22,9 +22,6 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-warnings.simplefilter("ignore")
-logging.disable()  # of exporters
-
 import numpy as np
 import torch
 
@@ -68,10 +65,12 @@ def onnx_runtime(module: Any, args: tuple[Any, ...], threads: int) -> Callable[.
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         path = os.path.join(folder, "m.onnx")
+        torch.backends.mha.set_fastpath_enabled(False)  # it has no ONNX
         try:
             torch.onnx.export(module, args, path, dynamo=True, verbose=False)
         except Exception:
             torch.onnx.export(module, args, path, dynamo=False)
+        torch.backends.mha.set_fastpath_enabled(True)
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     feed = {i.name: x.numpy() for i, x in zip(session.get_inputs(), args, strict=True)}
     return lambda: session.run(None, feed)
@@ -97,7 +96,7 @@ def contenders(name: str, threads: int, peers: list[str]) -> dict[str, Callable[
         try:
             ways["onnxruntime"] = onnx_runtime(module, args, threads)
         except Exception as error:
-            print(f"{name}: no ONNX, {str(error).splitlines()[0][:120]}", file=sys.stderr)
+            print(f"{name}: no ONNX, {str(error).splitlines()[-1][:120]}", file=sys.stderr)
     return ways
 
 
@@ -139,6 +138,8 @@ def measured(name: str, threads: int, peers: list[str], seconds: float) -> dict[
 
 
 def main() -> int:
+    warnings.simplefilter("ignore")
+    logging.disable()  # of exporters
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default=",".join(MODELS), help="comma-separated")
     parser.add_argument("--peers", default="torch,compile,onnxruntime", help="torch always")

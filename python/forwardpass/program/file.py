@@ -33,6 +33,7 @@ from forwardpass.io.header import short
 from .ir import MOST, MOST_DEPTH, SIZE_OPS, Const, Graph, Input, Node, Ref, Size, refs
 from .ops import check_args
 from .ops_arrays import dtype_of
+from .shapes import check_shapes
 
 VERSION = 1
 KEY = "forwardpass.program"
@@ -84,7 +85,10 @@ def _encode(value: Any, output: bool = False) -> Any:
 def read(path: str | os.PathLike[str]) -> Graph:
     """The checked graph of a file. ValueError names the file and what is wrong."""
     try:
-        return _Reader(safetensors.load_file(path), _text(path)).graph()
+        graph = _Reader(safetensors.load_file(path), _text(path)).graph()
+        if not any(isinstance(n, Size) for spec in graph.inputs for n in spec.shape):
+            check_shapes(graph, {})  # others are checked when their sizes are known
+        return graph
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         name = os.fspath(path)

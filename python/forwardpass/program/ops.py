@@ -113,6 +113,7 @@ from . import (  # noqa: E402, F401  (they fill the table)
     ops_attention,
     ops_layers,
     ops_numbers,
+    ops_orders,
     ops_planes,
     ops_products,
 )

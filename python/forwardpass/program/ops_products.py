@@ -45,7 +45,7 @@ def _linear(
 def _matmul(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
     if not isinstance(b, Ref) and b.ndim == 2:
         packed = packs.once(lambda: _core.PackedLinear(np.ascontiguousarray(b.T)))
-        return packed, a
+        return packed, a, None, 0.01, None
     return _core.matmul, a, b
 
 

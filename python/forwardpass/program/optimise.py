@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace as changed
 from typing import Any
 
+from .arena import FRESH
 from .fold import folded
 from .fuse import fused
-from .ir import Const, Graph, Node, Ref, replace
+from .ir import Const, Graph, Node, Ref, refs, replace
 from .patterns import with_layers
-
-VIEWS = ("reshape", "transpose", "index", "expand", "unfold", "flip", "item")  # of their x
 
 
 def optimised(graph: Graph) -> Graph:
@@ -21,11 +20,10 @@ def optimised(graph: Graph) -> Graph:
 def owned(graph: Graph) -> Graph:
     """Copies in the place of results that would show an input's memory, or a constant's."""
     first = len(graph.inputs)
-    foreign = dict.fromkeys(range(first), True)  # by value: whether its memory is not its own
+    foreign = dict.fromkeys(range(first), True) | {-1: True}  # whether its memory is not its own
     for number, node in enumerate(graph.nodes):
-        x = node.args.get("x")
-        lent = not isinstance(x, Ref) or foreign[x.index]
-        foreign[first + number] = node.op in VIEWS and (lent or node.op == "expand")
+        lent = node.op in ("expand", "flip") or any(foreign[i] for i in _sources(node))
+        foreign[first + number] = node.op not in FRESH and lent
     nodes = list(graph.nodes)
     copies: dict[Any, Ref] = {}
 
@@ -39,6 +37,13 @@ def owned(graph: Graph) -> Graph:
 
     output = replace(graph.output, copied)
     return changed(graph, nodes=nodes, output=output)
+
+
+def _sources(node: Node) -> list[int]:
+    """The values that a node reads; -1 for constants."""
+    found = refs(list(node.args.values()))
+    replace(list(node.args.values()), lambda r: found.append(-1) if isinstance(r, Const) else r)
+    return found
 
 
 def _copy(graph: Graph, value: Ref | Const) -> Node:

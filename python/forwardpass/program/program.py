@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from .arena import Arena, Plan
 from .ir import Array, Const, Graph, Ref
 from .ops import Packs
-from .run import calls_of, compiled, outputs_of, stepwise
+from .run import calls_of, outputs_of, stepwise
+from .shapes import check_shapes
 
 MOST_PLANS = 32  # kept, one for each set of input shapes
 
@@ -26,7 +28,8 @@ class Program:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self._packs = Packs()
-        self._plans: dict[Any, Callable[..., list[Any]]] = {}
+        self._plans: dict[Any, Plan] = {}
+        self._arenas: list[Arena] = []
         self._inputs = [spec.name for spec in graph.inputs]
         self._arguments = graph.arguments or [(n, Ref(i)) for i, n in enumerate(self._inputs)]
         self._names = [name for name, _ in self._arguments]
@@ -45,37 +48,52 @@ class Program:
             args = self._ordered(args, kwargs)
         try:
             key = tuple([(x.shape, x.dtype) for x in args])
-            run = self._plans[key] if all(type(x) is np.ndarray for x in args) else None
+            plan = self._plans[key] if all(type(x) is np.ndarray for x in args) else None
         except (AttributeError, KeyError, TypeError):
-            run = None
-        if run is None:
+            plan = None
+        if plan is None:
             return self._slowly(args)
-        with np.errstate(all="ignore"):  # infinities and NaN are results here
-            values = run(*args)
-        return (
-            np.asarray(values[self._single]) if self._single is not None else self._nested(values)
-        )
+        return self._result(self._run(plan, args))
+
+    def _result(self, values: list[Any]) -> Any:
+        single = self._single
+        return np.asarray(values[single]) if single is not None else self._nested(values)
 
     def _slowly(self, args: tuple[Any, ...]) -> Any:
         """A call whose shapes are new, or whose arrays are not NumPy's."""
         foreign = any(_is_tensor(x) for x in args)
         arrays = [_as_array(name, x) for name, x in zip(self._inputs, args, strict=True)]
-        with np.errstate(all="ignore"):
-            values = self._plan(arrays)(*arrays)
-        single = self._single
-        result = np.asarray(values[single]) if single is not None else self._nested(values)
-        return as_tensors(result) if foreign else result
-
-    def _plan(self, arrays: list[Array]) -> Callable[..., list[Any]]:
         key = tuple((x.shape, x.dtype) for x in arrays)
         plan = self._plans.get(key)
-        if plan is None:
-            sizes = self._graph.bind(arrays)
-            plan = compiled(self._graph, calls_of(self._graph, sizes, self._packs))
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.pop(next(iter(self._plans)), None)
-            self._plans[key] = plan
-        return plan
+        values = self._first(key, arrays) if plan is None else self._run(plan, arrays)
+        result = self._result(values)
+        return as_tensors(result) if foreign else result
+
+    def _run(self, plan: Plan, arrays: Sequence[Array]) -> list[Any]:
+        try:
+            arena = self._arenas.pop()
+        except IndexError:  # another thread has it
+            arena = Arena()
+        try:
+            run = arena.bound.get(plan) or plan.bound(arena)
+            if plan.quiet:
+                return run(*arrays)
+            with np.errstate(all="ignore"):  # infinities and NaN are results here
+                return run(*arrays)
+        finally:
+            self._arenas.append(arena)
+
+    def _first(self, key: Any, arrays: list[Array]) -> list[Any]:
+        """The first call with these shapes, which makes the plan for others."""
+        sizes = self._graph.bind(arrays)
+        check_shapes(self._graph, sizes)
+        calls = calls_of(self._graph, sizes, self._packs)
+        with np.errstate(all="ignore"):
+            values = stepwise(self._graph, calls, arrays)
+        if len(self._plans) >= MOST_PLANS:
+            self._plans.pop(next(iter(self._plans)), None)
+        self._plans[key] = Plan(self._graph, calls, values)
+        return [values[index] for index in self._places]
 
     def _ordered(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         names = self._names

@@ -42,7 +42,9 @@ def decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedPr
     for _ in range(4):
         wanted = {n.target for n in _calls(program) if str(n.target) not in ATEN}
         known = torch.export.default_decompositions()
-        table = {op: known[op] for op in wanted if op in known}
+        more = torch._decomp.decomposition_table
+        table = {op: known[op] if op in known else more[op] for op in wanted
+                 if op in known or op in more}  # fmt: skip
         if not table:
             break
         program = program.run_decompositions(table)
@@ -81,12 +83,26 @@ def graph_of(program: torch.export.ExportedProgram, names: dict[str, str]) -> Gr
         raise NotImplementedError(
             "forwardpass.from_torch: the module uses what forwardpass lacks:\n" + "\n".join(lines)
         )
-    output = next(n for n in program.graph.nodes if n.op == "output")
-    leaves = [c.argument(value) for value in output.args[0]]
+    leaves = [c.argument(value) for value in _results(program)]
     spec = program.call_spec.out_spec
     assert spec is not None
     c.graph.output = _structure(spec, iter(leaves))
     return c.graph
+
+
+def _results(program: torch.export.ExportedProgram) -> list[Any]:
+    """What the module returns, without what it writes to its inputs, which are left alone."""
+    kinds = torch.export.graph_signature.OutputKind
+    output = next(n for n in program.graph.nodes if n.op == "output")
+    pairs = list(zip(program.graph_signature.output_specs, output.args[0], strict=True))
+    alone = kinds.USER_OUTPUT, kinds.USER_INPUT_MUTATION
+    changed = [str(spec.target) for spec, _ in pairs if spec.kind not in alone]
+    if changed:
+        raise NotImplementedError(
+            "forwardpass.from_torch: the module changes itself as it runs, and a Program has no "
+            f"state: {', '.join(changed[:5])}"
+        )
+    return [value for spec, value in pairs if spec.kind == kinds.USER_OUTPUT]
 
 
 def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:

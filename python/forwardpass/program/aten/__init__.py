@@ -2,12 +2,14 @@
 
 from . import (  # noqa: F401  (they fill the table)
     activations,
+    angles,
     arithmetic,
     arrays,
     convolutions,
     indexing,
     layers,
     norms,
+    orders,
     planes,
     products,
     reductions,

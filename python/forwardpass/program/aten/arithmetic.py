@@ -92,6 +92,8 @@ def _unary(op: str, kernel: bool) -> Convert:
             need_float32(out, f"aten.{op}")
         x = a["self"]
         x = c.array(x, out.dtype) if op not in ("isnan", "isinf") else x
+        if op in ("relu", "relu6") and not is_float(out):
+            raise unsupported(f"aten.{op} of whole numbers")
         return c.emit(op, out.shape, out.dtype, x=x)
 
     return convert

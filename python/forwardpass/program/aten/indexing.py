@@ -27,17 +27,21 @@ def _indices(c: Converter, a: dict[str, Any]) -> tuple[list[int], list[Any]]:
 
 @aten("index_put")
 def _index_put(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    if a["accumulate"]:
-        raise unsupported("aten.index_put.default with accumulate=True")
     masks = [index for index in a["indices"] if index is not None]
     values = c.array(a["values"], out.dtype)
-    if len(masks) == 1 and masks[0].dtype == "bool" and values.shape in ((), (1,)):
+    if (
+        len(masks) == 1
+        and masks[0].dtype == "bool"
+        and values.shape in ((), (1,))
+        and not a["accumulate"]
+    ):
         mask = masks[0]
         more = len(out.shape) - len(mask.shape)
         mask = reshaped(c, mask, [*mask.shape, *[1] * more])
         return c.like("where", out, condition=mask, a=reshaped(c, values, []), b=a["self"])
     dims, indices = _indices(c, a)
-    return c.like("put", out, x=a["self"], indices=indices, dims=dims, values=values)
+    op = "put_add" if a["accumulate"] else "put"
+    return c.like(op, out, x=a["self"], indices=indices, dims=dims, values=values)
 
 
 @aten("slice_scatter", "select_scatter")

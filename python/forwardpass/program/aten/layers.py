@@ -39,6 +39,17 @@ def _embedding(c: Converter, out: T, a: dict[str, Any]) -> Any:
     return c.emit("embedding", out.shape, out.dtype, indices=a["indices"], weight=a["weight"])
 
 
+@aten("_embedding_bag", "_embedding_bag_forward_only")
+def _embedding_bag(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    y = c.tensor(None, out[0])
+    need_float32(y, "aten._embedding_bag")
+    if a["per_sample_weights"] is not None or a["include_last_offset"] or a["padding_idx"] >= 0:
+        raise unsupported("an embedding_bag with weights, a last offset or a padding_idx")
+    args = {"indices": a["indices"], "offsets": a["offsets"], "weight": a["weight"]}
+    mode = ("sum", "mean", "max")[a["mode"]]
+    return c.emit("bag", y.shape, y.dtype, mode=mode, **args), None, None, None
+
+
 def _recurrent(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     """The op that torch_patches.py puts in the place of RNN, GRU and LSTM."""
     if not all(c.is_constant(w) for w in a["weights"]):

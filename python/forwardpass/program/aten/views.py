@@ -213,3 +213,10 @@ def _unfold(c: Converter, out: T, a: dict[str, Any]) -> Any:
     return c.emit(
         "unfold", out.shape, out.dtype, x=a["self"], dim=dim, size=a["size"], step=a["step"]
     )
+
+
+@aten("diagonal", "diagonal_copy")
+def _diagonal(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    x = a["self"]
+    dims = [dim_of(a["dim1"], x), dim_of(a["dim2"], x)]
+    return c.emit("diagonal", out.shape, out.dtype, x=x, offset=a["offset"], dims=dims)
