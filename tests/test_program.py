@@ -10,32 +10,13 @@ import numpy as np
 import pytest
 
 import forwardpass
+from _programs import BATCH, B, W, graph
 from forwardpass import _core
 from forwardpass.io import safetensors
 from forwardpass.program import file, ops
-from forwardpass.program.ir import Const, Graph, Input, Node, Ref, Size
+from forwardpass.program.ir import Graph, Input, Node, Ref, Size
 from forwardpass.program.program import Program
 from forwardpass.reference.arrays import make
-
-BATCH = Size("sym", ("batch",))
-W, B = make("program/w", (5, 4)), make("program/b", (5,))
-
-
-def linear(x, **more):
-    args = {"x": x, "weight": Const("w"), "bias": Const("b")}
-    args |= {"activation": None, "slope": 0.01, "residual": None, **more}
-    return Node("linear", args, "layers.0", (BATCH, 5), "float32")
-
-
-def graph():
-    """{"y": (relu(linear(x)), that with a row of its own)}"""
-    nodes = [
-        linear(Ref(0)),
-        Node("relu", {"x": Ref(1)}, "act", (BATCH, 5), "float32"),
-        Node("reshape", {"x": Ref(2), "shape": [BATCH, 1, 5]}, "", (BATCH, 1, 5), "float32"),
-    ]
-    inputs = [Input("x", (BATCH, 4), "float32")]
-    return Graph(inputs, {"w": W, "b": B}, nodes, {"y": (Ref(2), Ref(3))}, {"batch": (0, 9)}, 1)
 
 
 @pytest.fixture
@@ -267,121 +248,6 @@ def test_sizes_beyond_reason_are_refused_before_anything_runs(op, args, monkeypa
     with pytest.raises(ValueError, match=f"node 1 \\({op}"):
         program(make("program/x", (3, 4)))
     assert not ran
-
-
-def fixed(**change):
-    """A graph without sizes that change, with one node made otherwise."""
-    shapes = {"linear": (3, 5), "relu": (3, 5), "reshape": (1, 15), "cat": (2, 15), **change}
-    nodes = [
-        Node("linear", linear(Ref(0)).args, "l", shapes["linear"], "float32"),
-        Node("relu", {"x": Ref(1)}, "", shapes["relu"], "float32"),
-        Node("reshape", {"x": Ref(2), "shape": [1, 15]}, "", shapes["reshape"], "float32"),
-        Node("cat", {"xs": [Ref(3), Ref(3)], "dim": 0}, "", shapes["cat"], "float32"),
-    ]
-    width = change.get("input", 4)
-    return Graph([Input("x", (3, width), "float32")], {"w": W, "b": B}, nodes, Ref(4), {}, 1)
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"input": 5}, "node 0 (linear, l): input (3, 5) and weight (5, 4)"),
-        ({"linear": (3, 6)}, "node 0 (linear, l): gives (3, 5), declared as (3, 6)"),
-        ({"relu": (5, 3)}, "node 1 (relu, no place): gives (3, 5), declared as (5, 3)"),
-        ({"relu": (3, 4), "linear": (3, 4)}, "gives (3, 5), declared as (3, 4)"),
-        ({"reshape": (15, 1)}, "gives (1, 15), declared as (15, 1)"),
-        ({"cat": (3, 15)}, "gives (2, 15), declared as (3, 15)"),
-    ],
-)
-def test_shapes_that_do_not_fit_one_another_are_refused(tmp_path, change, words, monkeypatch):
-    Program(fixed()).save(tmp_path / "p.safetensors")
-    forwardpass.load(tmp_path / "p.safetensors")
-    for op in list(ops.OPS):
-        broken = ops.OPS[op]._replace(build=lambda *args, **kwargs: pytest.fail("ran"))
-        monkeypatch.setitem(ops.OPS, op, broken)
-    Program(fixed(**change)).save(tmp_path / "p.safetensors")
-    with pytest.raises(ValueError, match=r"p\.safetensors") as caught:
-        forwardpass.load(tmp_path / "p.safetensors")
-    assert words in str(caught.value)
-
-
-def test_shapes_that_depend_on_sizes_are_checked_before_anything_runs(monkeypatch):
-    changed = graph()
-    changed.nodes[1].shape = (BATCH, 6)
-    for op in list(ops.OPS):
-        broken = ops.OPS[op]._replace(build=lambda *args, **kwargs: pytest.fail("ran"))
-        monkeypatch.setitem(ops.OPS, op, broken)
-    with pytest.raises(ValueError, match=r"node 1 \(relu, act\): gives \(3, 5\), declared"):
-        Program(changed)(make("program/x", (3, 4)))
-
-
-def test_a_node_that_fails_is_named():
-    nodes = [
-        Node("embedding", {"indices": Ref(0), "weight": Const("w")}, "table", (3, 4), "float32")
-    ]
-    program = Program(Graph([Input("i", (3,), "int64")], {"w": W}, nodes, Ref(1)))
-    with pytest.raises(IndexError, match=r"node 0 \(embedding, table\)"):
-        program(np.array([0, 1, 5]))
-
-
-# --- memory ---
-
-
-def chain(count):
-    """x + tanh(linear(x)), again and again, and a view of the last in the result."""
-    nodes, at = [], 0
-    for _ in range(count):
-        nodes += [
-            Node("linear", linear(Ref(at)).args | {"weight": Const("s"), "bias": None}),
-            Node("tanh", {"x": Ref(len(nodes) + 1)}),
-            Node("add", {"a": Ref(at), "b": Ref(len(nodes) + 2)}),
-        ]
-        at = len(nodes)
-    nodes.append(Node("transpose", {"x": Ref(at), "axes": [1, 0]}))
-    weight = make("program/s", (64, 64))
-    inputs = [Input("x", (BATCH, 64), "float32")]
-    return Graph(inputs, {"s": weight}, nodes, [Ref(at + 1), Ref(1)])
-
-
-def test_calls_share_memory_and_results_do_not():
-    program, xs = Program(chain(8)), [make(f"program/{n}", (5, 64)) for n in range(3)]
-    first = [program(x) for x in xs]
-    kept = [[y.copy() for y in ys] for ys in first]
-    again = [program(x) for x in xs]
-    for ys, zs, ws in zip(first, again, kept, strict=True):
-        for y, z, w in zip(ys, zs, ws, strict=True):
-            np.testing.assert_array_equal(y, w)
-            np.testing.assert_array_equal(z, w)
-            assert not np.shares_memory(y, z)
-    (plan,) = program._plans.values()
-    assert plan.layout.size <= 4 * 5 * 64 * 4  # of 24 arrays a few places
-    assert len(plan.layout.spots) == 22  # all but the two that are shown
-
-
-def test_a_value_keeps_its_place_while_a_view_of_it_is_read():
-    nodes = [
-        Node("tanh", {"x": Ref(0)}),
-        Node("transpose", {"x": Ref(1), "axes": [1, 0]}),
-        Node("exp", {"x": Ref(0)}),
-        Node("exp", {"x": Ref(3)}),
-        Node("add", {"a": Ref(2), "b": Ref(4)}),
-        Node("copy", {"x": Ref(5)}),
-    ]
-    program = Program(Graph([Input("x", (4, 4), "float32")], {}, nodes, Ref(6)))
-    x = make("program/x", (4, 4))
-    expected = _core.tanh(x).T + _core.exp(_core.exp(x))
-    for _ in range(3):
-        np.testing.assert_array_equal(program(x), expected)
-
-
-def test_memory_of_calls_does_not_grow_with_sizes_seen():
-    program = Program(chain(4))
-    for rows in range(1, 60):
-        for _ in range(2):
-            program(make("program/x", (rows, 64)))
-    assert len(program._arenas) == 1
-    assert program._arenas[0].memory.nbytes <= 4 * 59 * 64 * 4
-    assert len(program._plans) <= 32
 
 
 def test_a_file_without_a_graph(tmp_path):
