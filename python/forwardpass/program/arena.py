@@ -41,7 +41,7 @@ FRESH = INTO | _names(
     """maximum minimum rsqrt reciprocal sign where pow sum mean var extreme arg_extreme logical
     cumsum clamp cast full arange stack copy gather take pick put place roll repeat repeat_each
     triangle dot recurrent bag floor_divide remainder fmod
-    scatter put_add cumprod atan2"""
+    scatter put_add cumprod atan2 conv3d"""
 )
 # Ops in which NumPy does no arithmetic, and so does not warn of NaN and infinities.
 QUIET = _KERNELS | _names("reshape transpose index expand stack cat copy item take recurrent")

@@ -116,4 +116,5 @@ from . import (  # noqa: E402, F401  (they fill the table)
     ops_orders,
     ops_planes,
     ops_products,
+    ops_volumes,
 )

@@ -21,6 +21,8 @@ def numbers(value: Any, dims: int) -> list[Any]:
     "conv2d",
     "conv1d.padding",
     "conv2d.padding",
+    "conv3d",
+    "conv3d.padding",
     "convolution",
     "conv_transpose1d",
     "conv_transpose2d.input",
@@ -30,8 +32,9 @@ def _conv(c: Converter, out: T, a: dict[str, Any]) -> Any:
     need_float32(out, "a convolution")
     x, weight = a["input"], a["weight"]
     dims = len(weight.shape) - 2
-    if dims not in (1, 2):
-        raise unsupported(f"a convolution of {dims} dimensions")
+    whole = dims == 3 and not a.get("transposed", "output_padding" in a)
+    if dims not in (1, 2) and not whole:
+        raise unsupported(f"a transposed convolution of {dims} dimensions")
     stride, dilation = numbers(a["stride"], dims), numbers(a["dilation"], dims)
     padding = a["padding"]
     if isinstance(padding, str):
@@ -45,7 +48,12 @@ def _conv(c: Converter, out: T, a: dict[str, Any]) -> Any:
             padding = [n // 2 for n in total] if padding == "same" else 0
     padding = numbers(padding, dims)
     args = {"x": x, "weight": weight, "bias": a["bias"], "stride": stride, "padding": padding}
-    args |= {"dilation": dilation, "groups": a["groups"], **PLAIN}
+    args |= {"dilation": dilation, "groups": a["groups"]}
+    if whole:
+        if not c.is_constant(weight):
+            raise unsupported("a convolution of 3 dimensions whose weight is computed")
+        return c.emit("conv3d", out.shape, out.dtype, **args)
+    args |= PLAIN
     if a.get("transposed", "output_padding" in a):
         args["output_padding"] = numbers(a["output_padding"], dims)
         return c.emit("conv_transpose", out.shape, out.dtype, **args)
