@@ -10,32 +10,13 @@ import numpy as np
 import pytest
 
 import forwardpass
+from _programs import BATCH, B, W, graph
 from forwardpass import _core
 from forwardpass.io import safetensors
 from forwardpass.program import file, ops
-from forwardpass.program.ir import Const, Graph, Input, Node, Ref, Size
+from forwardpass.program.ir import Graph, Input, Node, Ref, Size
 from forwardpass.program.program import Program
 from forwardpass.reference.arrays import make
-
-BATCH = Size("sym", ("batch",))
-W, B = make("program/w", (5, 4)), make("program/b", (5,))
-
-
-def linear(x, **more):
-    args = {"x": x, "weight": Const("w"), "bias": Const("b")}
-    args |= {"activation": None, "slope": 0.01, "residual": None, **more}
-    return Node("linear", args, "layers.0", (BATCH, 5), "float32")
-
-
-def graph():
-    """{"y": (relu(linear(x)), that with a row of its own)}"""
-    nodes = [
-        linear(Ref(0)),
-        Node("relu", {"x": Ref(1)}, "act", (BATCH, 5), "float32"),
-        Node("reshape", {"x": Ref(2), "shape": [BATCH, 1, 5]}, "", (BATCH, 1, 5), "float32"),
-    ]
-    inputs = [Input("x", (BATCH, 4), "float32")]
-    return Graph(inputs, {"w": W, "b": B}, nodes, {"y": (Ref(2), Ref(3))}, {"batch": (0, 9)}, 1)
 
 
 @pytest.fixture
@@ -220,6 +201,10 @@ HOSTILE = {
     "dtype": (put("inputs", 0, 1, value="object"), "no dtype"),
     "limits": (put("limits", "batch", value=[0, -1]), "bad limits"),
     "positional": (put("positional", value=7), "positional"),
+    "arguments": (put("arguments", value=[["x", 3]]), "every input once"),
+    "an argument twice": (put("arguments", value=[["x", {"v": 0}], ["y", {"v": 0}]]), "once"),
+    "arguments alike": (put("arguments", value=[["x", {"v": 0}], ["x", None]]), "one name"),
+    "an argument's name": (put("arguments", value=[[1, {"v": 0}]]), "must be [name, value]"),
     "output": (put("output", value={"v": 9}), "no value 9"),
     "nodes": (put("nodes", value={}), "must be a list"),
     "place": (put("nodes", 0, 2, value=None), "bad names"),

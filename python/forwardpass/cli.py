@@ -1,4 +1,4 @@
-"""The command line: `forwardpass demo`, info, bench, selftest, inspect, summary, run.
+"""The command line: `forwardpass demo`, info, bench, selftest, inspect, summary, convert, run.
 
 Nothing else imports this file.
 
@@ -90,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     summary.add_argument("folder", metavar="FOLDER", help="with config.json and safetensors")
     summary.set_defaults(run=_summary)
 
+    convert = commands.add_parser("convert", help="a torch checkpoint to safetensors; needs torch")
+    convert.add_argument("model", metavar="FILE", help="a state_dict, as torch.save wrote it")
+    convert.add_argument("out", metavar="OUT", help="the .safetensors file to write")
+    convert.add_argument("--key", help="the entry of the checkpoint that is the state_dict")
+    convert.set_defaults(run=_convert)
+
     _add_run(commands)
     return parser
 
@@ -167,6 +173,15 @@ def _summary(options: argparse.Namespace) -> int:
     try:
         return folder.run(options.folder)
     except files.FilesError as error:
+        return fail(str(error))
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from forwardpass import convert
+
+    try:
+        return convert.run(options.model, options.out, options.key)
+    except (convert.ConvertError, TypeError) as error:
         return fail(str(error))
 
 

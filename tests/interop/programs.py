@@ -112,6 +112,20 @@ class Tagger(nn.Module):
         return F.log_softmax(self.out(self.recurrent(self.embed(ids))[0]), -1)
 
 
+class Video(nn.Module):
+    """Convolutions and pooling of three dimensions."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv3d(2, 8, (2, 3, 3), (1, 2, 1), (1, 1, 0), (1, 1, 2), groups=2)
+        self.norm, self.pool = nn.BatchNorm3d(8), nn.MaxPool3d(2, 2, (0, 1, 0))
+        self.last = nn.Conv3d(8, 8, 1, padding="same", bias=False)
+
+    def forward(self, x):
+        y = self.pool(F.relu(self.norm(self.first(x))))
+        return y, F.adaptive_avg_pool3d(self.last(y), 1).flatten(1)
+
+
 class Mixture(nn.Module):
     """What appears between layers, with a nested result."""
 
@@ -144,6 +158,10 @@ def images(batch, length):
     return (torch.randn(batch, 3, 8 * length, 8 * length),)
 
 
+def videos(batch, length):
+    return (torch.randn(batch, 2, 4, length + 4, 8),)
+
+
 def mels(batch, length):
     return (torch.randn(batch, 20, length + 3),)
 
@@ -171,6 +189,7 @@ MODULES = {
     "mixture": (Mixture, sequences, TIME),
     "resnet": (ResNet, images, PLANE),
     "unet": (UNet, images, PLANE),
+    "video": (Video, videos, {0: "batch", 3: "height"}),
     "vocoder": (lambda: Vocoder(nn.utils.weight_norm), mels, LINE),
     "vocoder_parametrized": (lambda: Vocoder(parametrizations.weight_norm), mels, LINE),
     "transformer": (Translator, pairs, ({0: "batch", 1: "source"}, {0: "batch", 1: "target"})),

@@ -1,6 +1,7 @@
 """Layers with torch.nn's names, arguments, defaults and state_dict keys, on NumPy arrays."""
 
 from . import functional, utils
+from ._from_torch import from_torch
 from .activation import (
     GELU,
     Hardsigmoid,
@@ -125,6 +126,7 @@ __all__ = [
     "TransformerEncoderLayer",
     "Upsample",
     "ZeroPad1d",
+    "from_torch",
     "functional",
     "utils",
 ]

@@ -3,14 +3,17 @@
 `__metadata__`: {"forwardpass.program": JSON}, the JSON an object of
 
     version   1; another one is refused
-    inputs    [[name, dtype, shape], ...]       positional  how many of them by position
+    inputs    [[name, dtype, shape], ...]
+    arguments [[name, value], ...] of a call: nestings of inputs; null where those are the arguments
+    positional  how many arguments may come by position
     limits    {size: [least, most]}
     nodes     [[op, {argument: value}, place, shape, dtype], ...]
     output    a value
 
 A value is a number, a bool, a string, null, a list of values, or an object with one key: {"v": i}
 the value of that number; {"c": name} a constant; {"s": [op, ...]} a size; {"f": "inf"} ("-inf",
-"nan"); {"t": [...]} a tuple and {"d": [[key, value], ...]} a dict, in outputs.
+"nan"); {"t": [...]} a tuple and {"d": [[key, value], ...]} a dict, in
+outputs and arguments.
 
 A file from a stranger is checked whole before anything of it runs: ops and their arguments by the
 table, references only to what stands in front, sizes by name, constants that exist, numbers of
@@ -27,9 +30,10 @@ from typing import Any, ClassVar
 from forwardpass.io import safetensors
 from forwardpass.io.header import short
 
-from .ir import MOST, MOST_DEPTH, SIZE_OPS, Const, Graph, Input, Node, Ref, Size
+from .ir import MOST, MOST_DEPTH, SIZE_OPS, Const, Graph, Input, Node, Ref, Size, refs
 from .ops import check_args
 from .ops_arrays import dtype_of
+from .shapes import check_shapes
 
 VERSION = 1
 KEY = "forwardpass.program"
@@ -41,6 +45,7 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     content = {
         "version": VERSION,
         "inputs": [[s.name, s.dtype, _encode(list(s.shape))] for s in graph.inputs],
+        "arguments": _arguments(graph),
         "positional": graph.positional,
         "limits": {name: list(bounds) for name, bounds in graph.limits.items()},
         "nodes": [
@@ -52,6 +57,12 @@ def save(graph: Graph, path: str | os.PathLike[str]) -> None:
     }  # fmt: skip
     text = json.dumps(content, separators=(",", ":"), allow_nan=False)
     safetensors.save_file(graph.constants, path, {KEY: text})
+
+
+def _arguments(graph: Graph) -> Any:
+    if graph.arguments is None:
+        return None
+    return [[name, _encode(nested, True)] for name, nested in graph.arguments]
 
 
 def _encode(value: Any, output: bool = False) -> Any:
@@ -74,7 +85,10 @@ def _encode(value: Any, output: bool = False) -> Any:
 def read(path: str | os.PathLike[str]) -> Graph:
     """The checked graph of a file. ValueError names the file and what is wrong."""
     try:
-        return _Reader(safetensors.load_file(path), _text(path)).graph()
+        graph = _Reader(safetensors.load_file(path), _text(path)).graph()
+        if not any(isinstance(n, Size) for spec in graph.inputs for n in spec.shape):
+            check_shapes(graph, {})  # others are checked when their sizes are known
+        return graph
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         name = os.fspath(path)
@@ -117,15 +131,16 @@ class _Reader:
             type(version) is int and version == VERSION,
             f"the graph has version {short.repr(version)}; this forwardpass reads {VERSION}",
         )
-        keys = {"version", "inputs", "positional", "limits", "nodes", "output"}
+        keys = {"version", "inputs", "arguments", "positional", "limits", "nodes", "output"}
         _need(content.keys() == keys, f"the graph must have {sorted(keys)}")
         inputs = [self._input(raw) for raw in self._list(content["inputs"], "inputs")]
         names = [spec.name for spec in inputs]
         _need(len(set(names)) == len(names), "two inputs have one name")
         limits = self._limits(content["limits"])
-        positional = content["positional"]
-        _need(type(positional) is int and 0 <= positional <= len(inputs), "bad 'positional'")
         self.known = len(inputs)
+        arguments = self._arguments(content["arguments"])
+        positional, most = content["positional"], len(inputs if arguments is None else arguments)
+        _need(type(positional) is int and 0 <= positional <= most, "bad 'positional'")
         nodes = []
         for number, raw in enumerate(self._list(content["nodes"], "nodes")):
             try:
@@ -134,7 +149,7 @@ class _Reader:
                 raise ValueError(f"node {number}: {error}") from None
             self.known += 1
         output = self._value(content["output"], output=True)
-        return Graph(inputs, self.constants, nodes, output, limits, positional)
+        return Graph(inputs, self.constants, nodes, output, limits, positional, arguments)
 
     @staticmethod
     def _list(raw: Any, what: str) -> list[Any]:
@@ -158,6 +173,18 @@ class _Reader:
                 _need(len(size["s"]) == 2 and isinstance(size["s"][1], str), "bad size")
                 self.symbols.add(size["s"][1])
         return Input(name, tuple(self._size(size) for size in sizes), dtype)
+
+    def _arguments(self, raw: Any) -> list[tuple[str, Any]] | None:
+        if raw is None:
+            return None
+        pairs = self._list(raw, "arguments")
+        good = all(isinstance(p, list) and len(p) == 2 and isinstance(p[0], str) for p in pairs)
+        _need(good, "an argument must be [name, value]")
+        arguments = [(str(name), self._value(value, output=True)) for name, value in pairs]
+        used = sorted(refs([value for _, value in arguments]))
+        _need(used == list(range(self.known)), "the arguments must hold every input once")
+        _need(len({name for name, _ in arguments}) == len(arguments), "two arguments have one name")
+        return arguments
 
     def _limits(self, raw: Any) -> dict[str, tuple[int, int]]:
         _need(isinstance(raw, dict), "limits must be an object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as changed
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,7 @@ def folded(graph: Graph) -> Graph:
             graph.constants[name] = value
             now[first + number] = Const(name)
     output = replace(graph.output, lambda r: now.get(r.index, r) if isinstance(r, Ref) else r)
-    return without_dead(
-        Graph(graph.inputs, graph.constants, kept, output, graph.limits, graph.positional)
-    )
+    return without_dead(changed(graph, nodes=kept, output=output))
 
 
 def _value(graph: Graph, node: Node) -> Array | None:
@@ -80,6 +79,4 @@ def without_dead(graph: Graph) -> Graph:
     replace([[n.args for n in nodes], graph.output],
             lambda r: used.add(r.name) or r if isinstance(r, Const) else r)  # type: ignore[func-returns-value]  # fmt: skip
     constants = {name: array for name, array in graph.constants.items() if name in used}
-    return Graph(
-        graph.inputs, constants, nodes, moved(graph.output), graph.limits, graph.positional
-    )
+    return changed(graph, constants=constants, nodes=nodes, output=moved(graph.output))

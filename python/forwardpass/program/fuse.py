@@ -1,5 +1,5 @@
 """Nodes joined where no bit can change (docs/numerics.md says why): the epilogues of products,
-gates, views of views, and attention that writes the layout that its reader wants.
+gates, views of views, repeated heads, and attention that writes the layout that its reader wants.
 
 A rule looks at a node and at the nodes that it reads; where they match, it gives the node that does
 the work of both, which takes the place of the reader. What nothing reads any more goes away at the
@@ -113,6 +113,34 @@ def _reshapes(view: _View, node: Node) -> Node | None:
     return inner and changed(node, args={**node.args, "x": inner.args["x"]})
 
 
+def _unrepeated(view: _View, value: Any) -> Any:
+    """What a value repeats for each query head of a group: (B, H, L, D) of (B, H G, L, D)."""
+    joined = view.alone(value, "reshape")
+    spread = view.alone(joined.args["x"], "expand") if joined else None
+    inner = view.alone(spread.args["x"], "reshape") if spread else None
+    if joined is None or spread is None or inner is None:
+        return None
+    source, shape = inner.args["x"], tuple(spread.shape)
+    few = view.shape(source)
+    if few is None or len(few) != 4 or len(shape) != 5 or len(joined.shape) != 4:
+        return None
+    heads, times = few[1], shape[2]
+    if not isinstance(heads, int) or not isinstance(times, int):
+        return None
+    wanted = (*few[:2], times, *few[2:]), (*few[:2], 1, *few[2:]), (few[0], heads * times, *few[2:])
+    return source if (shape, tuple(inner.shape), tuple(joined.shape)) == wanted else None
+
+
+def _grouped(view: _View, node: Node) -> Node | None:
+    """attention whose keys and values are repeated: the kernel reads each for its whole group."""
+    if node.op != "attention" or len(node.shape) != 4:
+        return None
+    k, v = (_unrepeated(view, node.args[name]) for name in ("k", "v"))
+    if k is None or v is None or view.shape(k)[:2] != view.shape(v)[:2]:  # type: ignore[index]
+        return None
+    return changed(node, args={**node.args, "k": k, "v": v, "grouped": True})
+
+
 def _attention_rows(view: _View, node: Node) -> Node | None:
     """attention, its heads moved behind the queries and joined: written so at once."""
     if node.op != "reshape" or len(node.shape) != 3:
@@ -131,7 +159,7 @@ def _attention_rows(view: _View, node: Node) -> Node | None:
 
 Rule = Callable[[_View, Node], "Node | None"]
 _RULES: tuple[Rule, ...] = (
-    _swiglu, _product_activation, _product_residual, _reshapes, _attention_rows,
+    _grouped, _swiglu, _product_activation, _product_residual, _reshapes, _attention_rows,
 )  # fmt: skip
 
 
@@ -144,7 +172,4 @@ def fused(graph: Graph) -> Graph:
             if joined is not None:
                 view.nodes[number] = joined
                 view.count()
-    result = Graph(
-        graph.inputs, graph.constants, view.nodes, graph.output, graph.limits, graph.positional
-    )
-    return without_dead(result)
+    return without_dead(changed(graph, nodes=view.nodes))

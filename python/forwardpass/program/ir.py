@@ -114,7 +114,9 @@ class Graph:
     nodes: list[Node]
     output: Any  # a nesting of Ref, Const and literals in lists, tuples and dicts
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)  # of the named sizes
-    positional: int = 0  # inputs that may be given without their name: the first ones
+    positional: int = 0  # arguments that may be given without their name: the first ones
+    # of a call, each with a nesting of Refs to inputs; None: the inputs are the arguments
+    arguments: list[tuple[str, Any]] | None = None
 
     def bind(self, arrays: list[Array]) -> dict[str, int]:
         """The named sizes from the inputs' shapes; ValueError or TypeError where they misfit."""

@@ -108,4 +108,13 @@ def check_args(name: str, args: Mapping[str, Any]) -> None:
             raise ValueError(f"{name}: argument {key!r} must be {kind}, got {str(value)[:80]}")
 
 
-from . import ops_arrays, ops_layers, ops_numbers  # noqa: E402, F401  (they fill the table)
+from . import (  # noqa: E402, F401  (they fill the table)
+    ops_arrays,
+    ops_attention,
+    ops_layers,
+    ops_numbers,
+    ops_orders,
+    ops_planes,
+    ops_products,
+    ops_volumes,
+)

@@ -50,6 +50,12 @@ def _index(packs: Packs, x: Any, key: tuple[Any, ...]) -> tuple[Any, ...]:
     return getitem, x, (*parts, Ellipsis)  # Ellipsis: an array, not a scalar
 
 
+@op("diagonal", "a diagonal of two dimensions, as a new last one",
+    x="array", offset="int", dims="ints")  # fmt: skip
+def _diagonal(packs: Packs, x: Any, offset: int, dims: tuple[int, ...]) -> tuple[Any, ...]:
+    return np.diagonal, x, offset, *dims
+
+
 @op("expand", "dimensions repeated, without copying", x="array", shape="ints")
 def _expand(packs: Packs, x: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     checked(shape)
@@ -148,7 +154,7 @@ def _cast(packs: Packs, x: Any, dtype: str) -> tuple[Any, ...]:
 def _embedding(packs: Packs, indices: Any, weight: Any) -> tuple[Any, ...]:
     from forwardpass import _core
 
-    return _core.embedding, indices, weight, None
+    return _core.embedding, indices, weight
 
 
 @op(

@@ -100,7 +100,7 @@ def _clamp(
         bounds = (-math.inf if low is None else low, math.inf if high is None else high)
         if bounds[0] > bounds[1]:  # torch: then high everywhere
             bounds = (bounds[1], bounds[1])
-        return _core.hardtanh, x, *bounds, None
+        return _core.hardtanh, x, *bounds
     return np.clip, x, low, high
 
 

@@ -7,7 +7,7 @@ that nothing that a file holds becomes code.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from .ir import Array, Const, Graph, Ref, refs, resolve
@@ -45,31 +45,45 @@ def calls_of(graph: Graph, sizes: dict[str, int], packs: Packs) -> list[Call]:
     return calls
 
 
-def compiled(graph: Graph, calls: list[Call]) -> Callable[..., Any]:
-    """One function of the inputs that gives the list of the values that the output uses."""
-    first, wanted = len(graph.inputs), outputs_of(graph)
-    last_use: dict[int, int] = {}
+class Compiled:
+    """A plan as one function, made once; `bound` gives it the arrays that ops write into."""
+
+    def __init__(self, graph: Graph, calls: list[Call], into: Collection[int] = ()) -> None:
+        first, wanted = len(graph.inputs), outputs_of(graph)
+        last_use = _last_uses(calls, first)
+        for index in wanted:
+            last_use.pop(index, None)
+        self.names: dict[str, Any] = {}
+        lines = [f"def run({', '.join(f'v{i}' for i in range(first))}):"]
+        for number, call in enumerate(calls):
+            self.names[f"f{number}"] = call.fn
+            words = [
+                _word(arg, f"a{number}_{position}", self.names)
+                for position, arg in enumerate(call.args)
+            ]
+            words += [f"o{number}"] if number in into else []
+            lines.append(f" v{first + number}=f{number}({','.join(words)})")
+            dead = [i for i, at in last_use.items() if at == number and i - first not in into]
+            if dead:  # memory goes back as early as it can
+                lines.append(" " + "=".join(f"v{i}" for i in dead) + "=None")
+        lines.append(f" return [{','.join(f'v{i}' for i in wanted)}]")
+        self.code = compile("\n".join(lines), "<forwardpass.Program>", "exec")
+
+    def bound(self, arrays: Mapping[int, Array]) -> Callable[..., list[Any]]:
+        """The function of the inputs that gives the list of the values that the output uses."""
+        names = self.names | {f"o{number}": array for number, array in arrays.items()}
+        exec(self.code, names)
+        run: Callable[..., list[Any]] = names["run"]
+        return run
+
+
+def _last_uses(calls: list[Call], first: int) -> dict[int, int]:
+    last: dict[int, int] = {}
     for number, call in enumerate(calls):
-        last_use[first + number] = number
+        last[first + number] = number
         for index in refs(call.args):
-            last_use[index] = number
-    for index in wanted:
-        last_use.pop(index, None)
-    names: dict[str, Any] = {}
-    lines = [f"def run({', '.join(f'v{i}' for i in range(first))}):"]
-    for number, call in enumerate(calls):
-        names[f"f{number}"] = call.fn
-        words = []
-        for position, arg in enumerate(call.args):
-            words.append(_word(arg, f"a{number}_{position}", names))
-        lines.append(f" v{first + number}=f{number}({','.join(words)})")
-        dead = [i for i, at in last_use.items() if at == number]
-        if dead:  # memory goes back as early as it can
-            lines.append(" " + "=".join(f"v{i}" for i in dead) + "=None")
-    lines.append(f" return [{','.join(f'v{i}' for i in wanted)}]")
-    exec(compile("\n".join(lines), "<forwardpass.Program>", "exec"), names)
-    run: Callable[..., Any] = names["run"]
-    return run
+            last[index] = number
+    return last
 
 
 def _word(arg: Any, name: str, names: dict[str, Any]) -> str:
@@ -98,6 +112,11 @@ def stepwise(graph: Graph, calls: list[Call], arrays: list[Array]) -> list[Any]:
             return tuple(given(item) for item in arg)
         return arg
 
-    for call in calls:
-        values.append(call.fn(*(given(arg) for arg in call.args)))
+    for number, call in enumerate(calls):
+        try:
+            values.append(call.fn(*(given(arg) for arg in call.args)))
+        except (IndexError, TypeError, ValueError) as error:
+            node = graph.nodes[number]
+            where = f"node {number} ({node.op}, {node.place or 'no place'})"
+            raise type(error)(f"{where}: {error}") from error
     return values

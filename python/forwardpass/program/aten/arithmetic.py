@@ -1,4 +1,4 @@
-"""ATen's element-wise ops, comparisons and reductions, see torch_ops.py."""
+"""ATen's element-wise ops on one or two arrays, and comparisons."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .ir import Size
-from .torch_ops import (
-    Convert,
-    aten,
-    dim_of,
-    dims_of,
-    is_float,
-    need_float32,
-    unsupported,
-)
+from ..ir import Size
+from .table import Convert, aten, is_float, need_float32, unsupported
 
 if TYPE_CHECKING:
-    from .torch_import import Converter, T
+    from ..torch_converter import Converter, T
 
 
 def together(c: Converter, a: Any, b: Any) -> str:
@@ -100,6 +92,8 @@ def _unary(op: str, kernel: bool) -> Convert:
             need_float32(out, f"aten.{op}")
         x = a["self"]
         x = c.array(x, out.dtype) if op not in ("isnan", "isinf") else x
+        if op in ("relu", "relu6") and not is_float(out):
+            raise unsupported(f"aten.{op} of whole numbers")
         return c.emit(op, out.shape, out.dtype, x=x)
 
     return convert
@@ -128,45 +122,6 @@ for _name in ("exp", "expm1", "log", "log1p", "sin", "cos", "erf", "relu", "relu
 @aten("square")
 def _square(c: Converter, out: T, a: dict[str, Any]) -> Any:
     return c.like("mul", out, a=a["self"], b=a["self"])
-
-
-@aten("gelu")
-def _gelu(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    return c.like("gelu", out, x=a["self"], approximate=a["approximate"])
-
-
-@aten("leaky_relu")
-def _leaky(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    return c.like("leaky_relu", out, x=a["self"], slope=a["negative_slope"])
-
-
-@aten("elu")
-def _elu(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    if a["scale"] != 1 or a["input_scale"] != 1:
-        raise unsupported("aten.elu.default with a scale (selu, celu)")
-    return c.like("elu", out, x=a["self"], alpha=a["alpha"])
-
-
-@aten("softplus")
-def _softplus(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    return c.like("softplus", out, x=a["self"], beta=a["beta"], threshold=a["threshold"])
-
-
-@aten("log_sigmoid")
-def _log_sigmoid(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    x = c.like("neg", out, x=a["self"])
-    x = c.like("softplus", out, x=x, beta=1.0, threshold=100.0)
-    return c.like("neg", out, x=x)
-
-
-@aten("prelu")
-def _prelu(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    return c.like("prelu", out, x=a["self"], weight=a["weight"])
-
-
-@aten("glu")
-def _glu(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    return c.like("glu", out, x=a["self"], dim=dim_of(a["dim"], a["self"]))
 
 
 @aten("hardtanh")
@@ -237,116 +192,3 @@ def _lerp(c: Converter, out: T, a: dict[str, Any]) -> Any:
     d = c.like("sub", out, a=a["end"], b=a["self"])
     d = c.like("mul", out, a=d, b=c.array(a["weight"], out.dtype))
     return c.like("add", out, a=a["self"], b=d)
-
-
-# --- reductions ---
-
-
-@aten("sum", "sum.dim_IntList")
-def _sum(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    need_float32(out, "aten.sum")
-    x = c.array(a["self"], out.dtype)
-    dims = dims_of(a.get("dim"), x)
-    keep = bool(a.get("keepdim", False))
-    return c.emit("sum", out.shape, out.dtype, x=x, dims=dims, keep=keep, float=is_float(out))
-
-
-@aten("mean", "mean.dim")
-def _mean(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    need_float32(out, "aten.mean")
-    x = c.array(a["self"], out.dtype)
-    dims, keep = dims_of(a.get("dim"), x), bool(a.get("keepdim", False))
-    return c.emit("mean", out.shape, out.dtype, x=x, dims=dims, keep=keep)
-
-
-def _variance(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    need_float32(out, "aten.var")
-    correction = a.get("correction")
-    if "unbiased" in a:
-        correction = int(a["unbiased"])
-    correction = 1 if correction is None else correction
-    if correction != int(correction):
-        raise unsupported("aten.var with a fraction as correction")
-    dims, keep = dims_of(a.get("dim"), a["self"]), bool(a.get("keepdim", False))
-    args = {"dims": dims, "correction": int(correction), "keep": keep}
-    return c.emit("var", out.shape, out.dtype, x=a["self"], **args)
-
-
-aten("var", "var.dim", "var.correction")(_variance)
-
-
-@aten("std", "std.dim", "std.correction")
-def _std(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    y = _variance(c, out, a)
-    return c.like("sqrt", y, x=y)
-
-
-@aten("var_mean.correction", "var_mean.dim")
-def _var_mean(c: Converter, out: Any, a: dict[str, Any]) -> Any:
-    both = [c.tensor(None, fake) for fake in out]
-    return _variance(c, both[0], a), _mean(c, both[1], a)
-
-
-def _extreme(largest: bool) -> Convert:
-    def convert(c: Converter, out: Any, a: dict[str, Any]) -> Any:
-        x, keep = a["self"], bool(a.get("keepdim", False))
-        dims = dims_of(a.get("dim"), x)
-        if hasattr(out, "value"):
-            args = {"dims": dims, "largest": largest, "keep": keep}
-            return c.emit("extreme", out.shape, out.dtype, x=x, **args)
-        values, indices = (c.tensor(None, fake) for fake in out)
-        args = {"largest": largest, "keep": keep}
-        return (
-            c.emit("extreme", values.shape, values.dtype, x=x, dims=dims, **args),
-            c.emit("arg_extreme", indices.shape, "int64", x=x, dim=dims[0], **args),
-        )
-
-    return convert
-
-
-aten("amax", "max", "max.dim")(_extreme(True))
-aten("amin", "min", "min.dim")(_extreme(False))
-
-
-def _arg_extreme(largest: bool) -> Convert:
-    def convert(c: Converter, out: T, a: dict[str, Any]) -> Any:
-        dim = None if a["dim"] is None else dim_of(a["dim"], a["self"])
-        args = {"dim": dim, "largest": largest, "keep": bool(a["keepdim"])}
-        return c.emit("arg_extreme", out.shape, out.dtype, x=a["self"], **args)
-
-    return convert
-
-
-aten("argmax")(_arg_extreme(True))
-aten("argmin")(_arg_extreme(False))
-
-
-def _all_any(every: bool) -> Convert:
-    def convert(c: Converter, out: T, a: dict[str, Any]) -> Any:
-        dims, keep = dims_of(a.get("dim"), a["self"]), bool(a.get("keepdim", False))
-        return c.emit("logical", out.shape, "bool", x=a["self"], dims=dims, every=every, keep=keep)
-
-    return convert
-
-
-aten("all", "all.dim", "all.dims")(_all_any(True))
-aten("any", "any.dim", "any.dims")(_all_any(False))
-
-
-@aten("cumsum")
-def _cumsum(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    need_float32(out, "aten.cumsum")
-    x = c.array(a["self"], out.dtype)
-    return c.like("cumsum", out, x=x, dim=dim_of(a["dim"], x), float=is_float(out))
-
-
-@aten("linalg_vector_norm")
-def _norm(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    need_float32(out, "aten.linalg_vector_norm")
-    if a["ord"] not in (1, 2):
-        raise unsupported(f"aten.linalg_vector_norm.default with ord={a['ord']}")
-    x = a["self"]
-    terms = c.like("mul", x, a=x, b=x) if a["ord"] == 2 else c.like("abs", x, x=x)
-    dims, keep = dims_of(a["dim"], x), bool(a["keepdim"])
-    y = c.emit("sum", out.shape, out.dtype, x=terms, dims=dims, keep=keep, float=True)
-    return c.like("sqrt", y, x=y) if a["ord"] == 2 else y

@@ -1,0 +1,97 @@
+"""ATen ops that order and scatter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .table import aten, dim_of, is_float, need_float32
+from .views import ALL, expanded, indexed, reshaped
+
+if TYPE_CHECKING:
+    from ..torch_converter import Converter, T
+
+
+def _sorted(c: Converter, x: T, dim: int, descending: bool) -> tuple[T, T]:
+    args = {"dim": dim_of(dim, x), "descending": descending}
+    whole = c.emit("sort", x.shape, x.dtype, x=x, **args)
+    return (
+        c.emit("item", x.shape, x.dtype, x=whole, number=0),
+        c.emit("item", x.shape, "int64", x=whole, number=1),
+    )
+
+
+@aten("sort", "sort.stable")
+def _sort(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    return _sorted(c, a["self"], a["dim"], a["descending"])
+
+
+@aten("argsort", "argsort.stable")
+def _argsort(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    return _sorted(c, a["self"], a["dim"], a["descending"])[1]
+
+
+@aten("topk")
+def _topk(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    x = a["self"]
+    dim = dim_of(a["dim"], x)
+    if not x.shape:
+        return _sorted(c, x, 0, True)
+    shape = [a["k"] if d == dim else n for d, n in enumerate(x.shape)]
+    key = [ALL] * dim + [[None, a["k"], None]]
+    return [indexed(c, y, list(key), shape) for y in _sorted(c, x, dim, a["largest"])]
+
+
+@aten("kthvalue")
+def _kth(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    x = a["self"]
+    dim = dim_of(a["dim"], x)
+    shape = [n for d, n in enumerate(x.shape) if d != dim]
+    found = [indexed(c, y, [ALL] * dim + [a["k"] - 1], shape) for y in _sorted(c, x, dim, False)]
+    kept = [c.tensor(None, fake).shape for fake in out]
+    return [reshaped(c, y, s) for y, s in zip(found, kept, strict=True)]
+
+
+def _scattering(add: bool) -> Any:
+    def convert(c: Converter, out: T, a: dict[str, Any]) -> Any:
+        values = c.array(a["src"] if "src" in a else a["value"], out.dtype)
+        args = {"index": a["index"], "values": values, "dim": dim_of(a["dim"], out), "add": add}
+        return c.like("scatter", out, x=a["self"], **args)
+
+    return convert
+
+
+aten("scatter.src", "scatter.value")(_scattering(False))
+aten("scatter_add")(_scattering(True))
+
+
+@aten("index_add")
+def _index_add(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    values = c.array(a["source"], out.dtype)
+    if a["alpha"] != 1:
+        values = c.like("mul", values, a=values, b=c.array(a["alpha"], out.dtype))
+    dim = dim_of(a["dim"], out)
+    ones: list[Any] = [1] * len(values.shape)
+    ones[dim] = values.shape[dim]
+    index = expanded(c, reshaped(c, a["index"], ones), values.shape)
+    return c.like("scatter", out, x=a["self"], index=index, values=values, dim=dim, add=True)
+
+
+@aten("cumprod")
+def _cumprod(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    need_float32(out, "aten.cumprod")
+    x = c.array(a["self"], out.dtype)
+    return c.like("cumprod", out, x=x, dim=dim_of(a["dim"], x), float=is_float(out))
+
+
+@aten("prod", "prod.dim_int")
+def _prod(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    """The last of the running products."""
+    need_float32(out, "aten.prod")
+    x = c.array(a["self"], out.dtype)
+    if "dim" not in a:
+        x = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1])
+    dim = dim_of(a.get("dim", 0), x)
+    running = c.like("cumprod", x, x=x, dim=dim, float=is_float(out))
+    shape = [n for d, n in enumerate(x.shape) if d != dim]
+    last = indexed(c, running, [ALL] * dim + [-1], shape)
+    return reshaped(c, last, out.shape)

@@ -1,0 +1,99 @@
+"""Ops that order, scatter and multiply up: NumPy does them in one fixed order of steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .ir import Array
+from .ops import Packs, op
+
+
+@op("sort", "sorted along a dimension, equal ones in order: values, indices",
+    x="array", dim="int", descending="bool")  # fmt: skip
+def _sort(packs: Packs, x: Any, dim: int, descending: bool) -> tuple[Any, ...]:
+    def ordered(array: Array) -> tuple[Array, Array]:
+        if array.ndim == 0:
+            return array.copy(), np.zeros((), np.int64)
+        if descending:  # of the reversed array, turned round: equal ones stay in order
+            at = np.argsort(np.flip(array, dim), axis=dim, kind="stable")
+            at = array.shape[dim] - 1 - np.flip(at, dim)
+        else:
+            at = np.argsort(array, axis=dim, kind="stable")
+        return np.take_along_axis(array, at, dim), np.ascontiguousarray(at, np.int64)
+
+    return ordered, x
+
+
+@op("scatter", "elements replaced, or added to, along a dimension, in the order of the indices",
+    x="array", index="array", values="array", dim="int", add="bool")  # fmt: skip
+def _scatter(packs: Packs, x: Any, index: Any, values: Any, dim: int, add: bool) -> tuple[Any, ...]:
+    def scatter(array: Array, at: Array, new: Array) -> Array:
+        result = array.copy()
+        if array.ndim == 0:
+            return np.asarray(result + new if add else new, dtype=array.dtype)
+        key: list[Any] = list(np.indices(at.shape, sparse=True))
+        key[dim] = at
+        given = new[tuple(slice(n) for n in at.shape)] if new.ndim else new
+        if add:
+            np.add.at(result, tuple(key), given)
+        else:
+            result[tuple(key)] = given
+        return result
+
+    return scatter, x, index, values
+
+
+@op("put_add", "elements added to where arrays of indices say, in their order",
+    x="array", indices="arrays", dims="ints", values="array")  # fmt: skip
+def _put_add(
+    packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...], values: Any
+) -> tuple[Any, ...]:
+    def put(array: Array, new: Array, *at: Array) -> Array:
+        key: list[Any] = [slice(None)] * array.ndim
+        for dim, index in zip(dims, at, strict=True):
+            key[dim] = index
+        result = array.copy()
+        np.add.at(result, tuple(key), new)
+        return result
+
+    return put, x, values, *indices
+
+
+@op("cumprod", "running products, in double, each rounded once",
+    x="array", dim="int", float="bool")  # fmt: skip
+def _cumprod(packs: Packs, x: Any, dim: int, float: bool) -> tuple[Any, ...]:
+    def running(array: Array) -> Array:
+        if array.ndim == 0:
+            return array.copy()
+        total = np.multiply.accumulate(array, axis=dim, dtype=np.float64 if float else np.int64)
+        return total.astype(np.float32) if float else total
+
+    return running, x
+
+
+@op("atan2", "the angle of (b, a)", a="array", b="array")
+def _atan2(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
+    return _angle, a, b
+
+
+def _angle(y: Array, x: Array) -> Array:
+    """In double, from + - * / alone, rounded once: a series for up to tan(pi / 8), and symmetry."""
+    y, x = np.broadcast_arrays(y.astype(np.float64), x.astype(np.float64))
+    small, large = (
+        np.where(abs(y) < abs(x), abs(y), abs(x)),
+        np.where(abs(y) < abs(x), abs(x), abs(y)),
+    )
+    both = np.isinf(small) & np.isinf(large)
+    t = np.where(both, 1.0, small / np.where(large == 0, 1.0, large))
+    turned = t > 0.41421356237309503
+    t = np.where(turned, (t - 1) / (t + 1), t)
+    square, series = t * t, np.zeros_like(t)
+    for k in range(27, 0, -2):
+        series = series * square + (1 / k if k % 4 == 1 else -1 / k)
+    angle = t * series + np.where(turned, np.pi / 4, 0.0)
+    angle = np.where(abs(y) > abs(x), np.pi / 2 - angle, angle)
+    angle = np.where(np.signbit(x), np.pi - angle, angle)
+    result: Array = np.copysign(angle, y).astype(np.float32)
+    return result

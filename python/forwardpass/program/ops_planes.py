@@ -1,0 +1,89 @@
+"""Pooling and resizing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from forwardpass import _core
+
+from .ir import Ref
+from .ops import Packs, op
+from .ops_arrays import checked
+
+
+@op(
+    "max_pool",
+    "the largest of each window",
+    x="array",
+    kernel="ints",
+    stride="ints",
+    padding="ints",
+    dilation="ints",
+    ceil="bool",
+)
+def _max_pool(
+    packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> tuple[Any, ...]:
+    fn = _core.max_pool1d if len(kernel) == 1 else _core.max_pool2d
+    return fn, x, kernel, stride or None, padding, dilation, ceil
+
+
+@op(
+    "avg_pool",
+    "the mean of each window",
+    x="array",
+    kernel="ints",
+    stride="ints",
+    padding="ints",
+    ceil="bool",
+    count_padding="bool",
+    divisor="int?",
+)
+def _avg_pool(
+    packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, ceil: bool, count_padding: bool,
+    divisor: int | None,
+) -> tuple[Any, ...]:  # fmt: skip
+    fn = _core.avg_pool1d if len(kernel) == 1 else _core.avg_pool2d
+    return fn, x, kernel, stride or None, padding, ceil, count_padding, divisor
+
+
+@op(
+    "adaptive_pool",
+    "the mean, or the largest, of windows that cover all",
+    x="array",
+    size="ints",
+    largest="bool",
+)
+def _adaptive_pool(packs: Packs, x: Any, size: Any, largest: bool) -> tuple[Any, ...]:
+    checked(size)
+    kind = f"adaptive_{'max' if largest else 'avg'}_pool{len(size)}d"
+    return getattr(_core, kind), x, size
+
+
+@op(
+    "resize",
+    "planes of another size",
+    x="array",
+    size="ints",
+    mode="str",
+    align_corners="bool",
+    factors="array?",
+)
+def _resize(
+    packs: Packs, x: Any, size: Any, mode: str, align_corners: bool, factors: Any
+) -> tuple[Any, ...]:
+    from forwardpass.nn import functional as F
+
+    checked(size)
+    align = align_corners if "linear" in mode else None
+    if factors is None or isinstance(factors, Ref):
+        return (lambda a: F.interpolate(a, size=size, mode=mode, align_corners=align)), x
+    given = [float(f) for f in factors]
+    return (lambda a: F.interpolate(a, scale_factor=given, mode=mode, align_corners=align)), x
+
+
+@op("pixel_shuffle", "channels to pixels", x="array", factor="int")
+def _pixel_shuffle(packs: Packs, x: Any, factor: int) -> tuple[Any, ...]:
+    from forwardpass.nn import functional as F
+
+    return F.pixel_shuffle, x, factor

@@ -1,0 +1,174 @@
+"""From a graph of ATen ops to a graph of ours, node by node through the table in aten/."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import fx
+
+from .aten import ATEN
+from .ir import Const, Graph, Node, Ref, Size
+
+_DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bool: "bool"}
+_DTYPES |= {getattr(torch, f"int{n}"): f"int{n}" for n in (8, 16, 32, 64)} | {torch.uint8: "uint8"}
+
+
+class T(NamedTuple):
+    """A tensor of the graph: its value, shape and dtype."""
+
+    value: Any  # Ref or Const
+    shape: tuple[Any, ...]
+    dtype: str
+
+
+class UnsupportedError(NotImplementedError):
+    """What the table cannot express, in words."""
+
+
+class Converter:
+    """Builds the graph; the functions in aten/ call `emit` and its helpers."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names = names  # of torch's symbols
+        self.graph = Graph([], {}, [], None)
+        self.env: dict[fx.Node, Any] = {}
+        self.place = ""
+        self.scalars: dict[Any, str] = {}
+        self.count = 0
+
+    # --- what torch's values are here ---
+
+    def size(self, value: Any) -> Any:
+        """An int, or a Size of the inputs' sizes."""
+        if isinstance(value, torch.SymInt):
+            return self.expression(value.node.expr)
+        return int(value)
+
+    def expression(self, e: Any) -> Any:
+        import sympy
+
+        if e.is_Integer:
+            return int(e)
+        if e.is_Symbol:
+            if str(e) not in self.names:
+                raise UnsupportedError(f"a size that depends on data, {e}")
+            return Size("sym", (self.names[str(e)],))
+        kinds = {"FloorDiv": "//", "CleanDiv": "//", "Mod": "%", "PythonMod": "%"}
+        kinds |= {"Max": "max", "Min": "min", "Pow": "**", "Add": "+", "Mul": "*"}
+        kind = kinds.get(type(e).__name__)
+        if kind is None or (isinstance(e, sympy.Pow) and not e.args[1].is_Integer):
+            raise UnsupportedError(f"a size computed as {e}")
+        return Size(kind, tuple(self.expression(arg) for arg in e.args))
+
+    def tensor(self, value: Any, fake: Any) -> T:
+        if fake.dtype not in _DTYPES:
+            raise UnsupportedError(f"dtype {fake.dtype}; convert the module with module.float()")
+        return T(value, tuple(self.size(n) for n in fake.shape), _DTYPES[fake.dtype])
+
+    def convert(self, node: fx.Node) -> None:
+        """Put what a call makes into `env`; UnsupportedError where the table lacks it."""
+        self.env[node] = _convert(self, node)
+
+    def put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T:
+        """A tensor's numbers of now, as a constant; not copied, those of always."""
+        tensor = tensor.detach()
+        if tensor.dtype not in _DTYPES:
+            raise UnsupportedError(
+                f"{name} of dtype {tensor.dtype}; convert the module with module.float()"
+            )
+        array = tensor.contiguous().cpu().numpy()
+        return self.constant(array.copy() if copied else array, name)
+
+    def argument(self, value: Any) -> Any:
+        """A node's argument: T, number, Size, str, None, numpy dtype name, or lists of those."""
+        if isinstance(value, fx.Node):
+            return self.env[value]
+        if isinstance(value, (list, tuple)):
+            return [self.argument(item) for item in value]
+        if isinstance(value, torch.dtype):
+            return _DTYPES.get(value, str(value))
+        return value
+
+    # --- what the graph gets ---
+
+    def emit(self, op: str, shape: Sequence[Any], dtype: str, /, **args: Any) -> T:
+        node = Node(op, {k: _plain(v) for k, v in args.items()}, self.place, tuple(shape), dtype)
+        self.graph.nodes.append(node)
+        return T(Ref(len(self.graph.inputs) + len(self.graph.nodes) - 1), tuple(shape), dtype)
+
+    def like(self, op: str, x: T, /, **args: Any) -> T:
+        """emit, with the shape and dtype of x."""
+        return self.emit(op, x.shape, x.dtype, **args)
+
+    def constant(self, array: Any, name: str = "") -> T:
+        array = np.asarray(array)
+        key = (array.dtype.str, array.tobytes()) if array.ndim == 0 else None
+        if key in self.scalars:
+            name = self.scalars[key]
+        else:
+            while not name or name in self.graph.constants:
+                self.count += 1
+                name = f"{name or 'constant'}.{self.count}"
+            self.graph.constants[name] = array
+            if key:
+                self.scalars[key] = name
+        return T(Const(name), array.shape, str(array.dtype))
+
+    def array(self, x: Any, dtype: str) -> T:
+        """A tensor or number as an array of that dtype."""
+        if isinstance(x, T):
+            return x if x.dtype == dtype else self.emit("cast", x.shape, dtype, x=x, dtype=dtype)
+        if isinstance(x, Size):
+            return self.emit("full", (), dtype, shape=[], value=x, dtype=dtype)
+        with np.errstate(over="ignore"):
+            return self.constant(np.asarray(x, dtype))
+
+    def is_constant(self, x: Any) -> bool:
+        return isinstance(x, T) and isinstance(x.value, Const)
+
+    def number(self, x: T) -> Any:
+        """The value of a constant with one element."""
+        if not self.is_constant(x):
+            raise UnsupportedError("a number that depends on data")
+        return self.graph.constants[x.value.name].item()
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, T):
+        return value.value
+    if isinstance(value, (list, tuple)) and not isinstance(value, (Ref, Const, Size)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _convert(c: Converter, node: fx.Node) -> Any:
+    fake = node.meta.get("val")
+    if isinstance(fake, (int, torch.SymInt)) and not isinstance(fake, bool):
+        return c.size(fake)
+    target: Any = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        convert = ATEN.get(str(target))
+        if convert is None:
+            raise UnsupportedError(str(target))
+        args: dict[str, Any] = {}
+        for position, parameter in enumerate(target._schema.arguments):
+            given = node.kwargs.get(parameter.name, parameter.default_value)
+            if position < len(node.args):
+                given = node.args[position]
+            args[parameter.name] = c.argument(given)
+        out = c.tensor(None, fake) if isinstance(fake, torch.Tensor) else fake
+        return convert(c, out, args)
+    if getattr(target, "__name__", "") == "getitem":
+        return c.env[node.args[0]][node.args[1]]
+    if fake is None or isinstance(fake, (bool, torch.SymBool)):
+        return None  # an assertion on sizes
+    raise UnsupportedError(f"{target}")
+
+
+def place(node: fx.Node) -> str:
+    """Where in the module a node comes from."""
+    stack = node.meta.get("nn_module_stack")
+    return str(list(stack.values())[-1][0]) if stack else ""

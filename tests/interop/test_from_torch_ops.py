@@ -1,0 +1,62 @@
+"""torch's functions, one by one, through forwardpass.from_torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import forwardpass
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+INDEX = torch.tensor([[0, 2, 1, 3], [3, 0, 2, 1], [1, 1, 0, 0]])
+FUNCTIONS = {
+    "angles": lambda x: (x.atan(), torch.atan2(x, x.flip(0)), x.clamp(-1, 1).asin(), x.tan()),
+    "arc cosine": lambda x: x.clamp(-1, 1).acos(),
+    "hyperbolic": lambda x: (x.sinh(), x.cosh(), F.tanhshrink(x)),
+    "logarithms": lambda x: (x.abs().log2(), x.abs().log10(), x.exp2(), torch.hypot(x, x + 1)),
+    "erfc": lambda x: torch.erfc(x),
+    "activations": lambda x: (
+        F.selu(x),
+        F.celu(x, 0.5),
+        F.softsign(x),
+        F.hardshrink(x),
+        F.rrelu(x),
+    ),
+    "sort": lambda x: (*torch.sort(x, -1, descending=True), torch.argsort(x, 0)),
+    "topk": lambda x: (*torch.topk(x, 2, -1), *torch.topk(x, 3, 0, largest=False)),
+    "kthvalue": lambda x: torch.kthvalue(x, 2, -1, keepdim=True),
+    "scatter": lambda x: torch.zeros(3, 6).scatter(1, INDEX, x[:3]).scatter(1, INDEX[:, :1], 2.0),
+    "scatter_add": lambda x: torch.zeros(3, 6).scatter_add(1, INDEX, x[:3]),
+    "index_add": lambda x: torch.zeros(4, 4).index_add(0, INDEX[0, :3], x[:3], alpha=2),
+    "index_put": lambda x: torch.zeros(4, 4).index_put((INDEX[0],), x[0], accumulate=True),
+    "products": lambda x: (x.prod(-1), x.prod(), torch.cumprod(x, 1)),
+    "norms": lambda x: (x.norm(3, -1), x.norm(float("inf"), 0), x.norm(0), torch.cdist(x, x + 1)),
+    "diagonals": lambda x: (x.diagonal(), torch.diag_embed(x), x[:4, :4].trace()),
+    "vectors": lambda x: (torch.outer(x[0], x[1]), torch.kron(x[0], x[1]), torch.logaddexp(x, -x)),
+    "grid_sample": lambda x: F.grid_sample(
+        x[None, None], torch.stack([x / 3, -x / 3], -1)[None], align_corners=False
+    ),
+    "folds": lambda x: F.fold(F.unfold(x[None, None], 3, padding=1), x.shape, 3, padding=1),
+    "bicubic": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bicubic"),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_as_torch(name):
+    class Of(torch.nn.Module):
+        def forward(self, x):
+            return FUNCTIONS[name](x)
+
+    torch.manual_seed(0)
+    x = torch.randn(4, 4)
+    got, want = forwardpass.from_torch(Of().eval(), x)(x.numpy()), Of().eval()(x)
+    if isinstance(want, torch.Tensor):
+        got, want = (got,), (want,)
+    assert len(got) == len(want)
+    for mine, theirs in zip(got, want, strict=True):
+        assert (mine.shape, str(mine.dtype)) == (theirs.shape, str(theirs.dtype)[6:])
+        np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-5)
