@@ -59,10 +59,10 @@ LargeBlock take_large_block(int64_t count) {
     if (LargeBlock block = k.of(count).take(count)) return block;
   }
   try {
-    return std::make_unique<FloatBuffer>(count);
+    return std::make_unique<FloatBuffer>(count, FloatBuffer::From::pages);
   } catch (const std::bad_alloc&) {
     release_large_blocks();
-    return std::make_unique<FloatBuffer>(count);
+    return std::make_unique<FloatBuffer>(count, FloatBuffer::From::pages);
   }
 }
 
