@@ -12,7 +12,8 @@
 // the tile's queries and outputs.
 #pragma once
 
-#include "attention_pack.h"
+#include "attention_scores.h"
+#include "attention_values.h"
 
 namespace forwardpass {
 namespace FP_ISA {
@@ -20,166 +21,129 @@ namespace {
 
 constexpr int64_t kFewRows = 8;  // up to here keys are transposed in registers
 
-// Scores of `rows` rows from r on and keys [0, n) of the packed block.
-FP_INLINE void scores_packed(const AttentionTile& t, int64_t r, int64_t rows, int64_t n) {
-  const int64_t width = t.a.width;
-  ProductArgs p{t.q + r * width, width, nullptr, kPanel, nullptr, kScorePitch, width, nullptr};
-  for (int64_t j = 0; j < n; j += kPanel) {
-    p.b = t.keys + j * width;
-    p.c = t.scores + j;
-    product_for<false>(rows, min64(kPanel, round16(n - j)) / 16)(p);
-  }
-}
+// A block of keys, and how it is read.
+struct KeyBlock {
+  int64_t k0, keys;
+  bool packed, first, last;
+  Values values;
+};
 
-// Those of keys [k0, k0 + n) from the keys themselves, transposed in registers. Sixteen rows side by
-// side are too many streams for the hardware to follow: the next sixteen are fetched by hand.
-template <int M>
-FP_NOINLINE void scores_few(const AttentionTile& t, int64_t r, int64_t k0, int64_t n) {
-  const int64_t ld = t.a.k_step[2], width = t.a.width;
-  const float* q = t.q + r * width;
-  f32x16 v[8];
-  for (int64_t j = 0; j < n; j += 16) {
-    const float* from = t.k_head + (k0 + j) * ld;
-    const int64_t keys = min64(n - j, 16);
-    f32x16 acc[M];
-    FP_UNROLL
-    for (int m = 0; m < M; ++m) acc[m] = zero();
-    const bool more = k0 + j + 32 <= t.a.keys;
-    int64_t i = 0;
-    for (const int64_t whole = keys == 16 ? width - 8 : -1; i <= whole; i += 8) {
-      if (more && i % 16 == 0) {
-        FP_UNROLL
-        for (int64_t row = 16; row < 32; ++row) FP_PREFETCH_L1(from + row * ld + i);
-      }
-      load_transposed(from + i, ld, v);
-      FP_UNROLL
-      for (int c = 0; c < 8; ++c) {
-        FP_UNROLL
-        for (int m = 0; m < M; ++m) acc[m] = fma(set1(q[m * width + i + c]), v[c], acc[m]);
-      }
-    }
-    for (; i < width; i += 8) {
-      const int64_t left = min64(width - i, 8);
-      load_block(from + i, ld, keys, left, v);
-      for (int64_t c = 0; c < left; ++c) {
-        FP_UNROLL
-        for (int m = 0; m < M; ++m) acc[m] = fma(set1(q[m * width + i + c]), v[c], acc[m]);
-      }
-    }
-    FP_UNROLL
-    for (int m = 0; m < M; ++m) store(t.scores + m * kScorePitch + j, acc[m]);
-  }
-}
-
-using ScoresFn = void (*)(const AttentionTile&, int64_t, int64_t, int64_t);
-FP_INLINE ScoresFn scores_few_for(int64_t rows) {
-  constexpr int kMost = kRowsPerTile;
-  switch (rows) {
-    case 6: return scores_few<(kMost < 6 ? kMost : 6)>;
-    case 5: return scores_few<(kMost < 5 ? kMost : 5)>;
-    case 4: return scores_few<(kMost < 4 ? kMost : 4)>;
-    case 3: return scores_few<(kMost < 3 ? kMost : 3)>;
-    case 2: return scores_few<(kMost < 2 ? kMost : 2)>;
-    default: return scores_few<1>;
-  }
-}
-
-// y = factor y + weights * values, for `rows` rows from r on and keys [0, n) of the block's `keys`.
-FP_INLINE void add_values(const AttentionTile& t, const Values& v, int64_t r, int64_t rows,
-                          int64_t n, int64_t keys, const float* factor) {
-  ProductArgs p{t.scores, kScorePitch, nullptr, v.ld, nullptr, t.padded, n, factor};
-  const int64_t most = v.ld ? most_vectors(static_cast<int>(rows)) : kPanel / 16;
-  for (int64_t c = 0; c < t.padded;) {
-    const int64_t nv = min64(most, (t.padded - c) / 16);
-    p.b = v.data + (v.ld ? c : c * keys);
-    if (!v.ld) p.ldb = min64(kPanel, t.padded - c);
-    p.c = t.y + r * t.padded + c;
-    product_for<true>(rows, nv)(p);
-    c += 16 * nv;
-  }
-}
-
-// The same key by key, leaving out those not seen: where values hold NaN or infinities, a weight of
-// 0 is not nothing.
-FP_NOINLINE void add_seen_values(const AttentionTile& t, int64_t r, int64_t rows, int64_t k0,
-                                 const int64_t* seen, const float* factor) {
+// Rows [r, r + rows) and the keys of the block that they see.
+FP_INLINE ScoredRows rows_of(const AttentionTile& t, const KeyBlock& b, int64_t r, int64_t rows,
+                             float* scores) {
+  ScoredRows s;
+  s.scores = scores;
+  s.r = r;
+  s.rows = rows;
+  const int64_t last = t.a.limit(t.query(r + rows - 1)) - b.k0;
+  s.n = last < 0 ? 0 : min64(last, b.keys);
+  s.plain = true;
+  int64_t query = t.query(r), head = (t.r0 + r) % t.a.group();
   for (int64_t m = 0; m < rows; ++m) {
-    float* y = t.y + (r + m) * t.padded;
-    for (int64_t i = 0; i < t.padded; i += 16) store(y + i, mul(load(y + i), set1(factor[m])));
-    const MaskRow mask = mask_row(t.a, t.b, t.head(r + m), t.query(r + m), k0);
-    for (int64_t j = 0; j < seen[m]; ++j) {
-      if (!mask.sees(j)) continue;
-      const f32x16 weight = set1(t.scores[m * kScorePitch + j]);
-      const float* v = t.v_head + (k0 + j) * t.a.v_step[2];
-      for_vectors(t.a.value_width, [&](int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-        store(y + i, fma(weight, load_n(v + i, lanes), load(y + i)));
-      });
-    }
-  }
-}
-
-// Rows [r, r + rows) over keys [k0, k0 + keys), which are packed or not.
-FP_INLINE void attend(const AttentionTile& t, const Values& v, int64_t r, int64_t rows, int64_t k0,
-                      int64_t keys, bool packed) {
-  const bool masked = t.a.bias || t.a.seen;
-  int64_t seen[kRowsPerTile], query = t.query(r), head = (t.r0 + r) % t.a.group();
-  const int64_t last = t.a.limit(t.query(r + rows - 1)) - k0, n = min64(last, keys);
-  if (n <= 0) return;
-  if (packed) {
-    scores_packed(t, r, rows, n);
-  } else {
-    scores_few_for(rows)(t, r, k0, n);
-  }
-  bool all = !masked;
-  for (int64_t m = 0; m < rows; ++m) {
-    const int64_t limit = t.a.limit(query) - k0;
-    seen[m] = limit < 0 ? 0 : min64(limit, n);
-    all = all && seen[m] == n;
-    if (masked) {
-      const MaskRow mask = mask_row(t.a, t.b, t.kv * t.a.group() + head, query, k0);
-      add_mask(mask, t.scores + m * kScorePitch, seen[m]);
-    }
+    const int64_t limit = t.a.limit(query) - b.k0;
+    s.seen[m] = limit < 0 ? 0 : min64(limit, s.n);
+    s.plain = s.plain && s.seen[m] == s.n;
     if (++head == t.a.group()) {
       head = 0;
       ++query;
     }
   }
-  float factor[16];
-  softmax_block(t.scores, kScorePitch, rows, seen, round16(n), t.most + r, t.sum + r, factor);
-  if (all || v.finite) {
-    add_values(t, v, r, rows, n, keys, factor);
+  s.all = s.plain && !(t.a.bias || t.a.seen);
+  return s;
+}
+
+// The weights of rows from m on, whose maxima are known.
+FP_INLINE void weigh_rows(ScoredRows& s, int64_t m) {
+  for (; m < s.rows; ++m) weigh_row(s, m);
+}
+
+// The run of weights that may be computed beside products: rows that see whole runs of 64 keys.
+FP_INLINE WeighRun run_of(const AttentionTile& t, ScoredRows& s) {
+  const bool whole = s.rows > 0 && s.plain && s.n % 64 == 0;
+  return {&s, t.scores + 2 * kTileRows * kScorePitch, 0, whole ? s.rows * s.n / 16 : 0, s.n / 64};
+}
+
+// What is left of a run, and the rows that are not in it.
+FP_INLINE void weigh_rest(ScoredRows& s, WeighRun& w) {
+  if (w.end == 0) return weigh_rows(s, 0);
+  for (; w.at < w.end; w.at += w.run) weigh_partial(w);
+  for (int64_t m = 0; m < s.rows; ++m) s.added[m] = join_partials(w.sums + 64 * m);
+}
+
+// Scores and maxima of a tile, and weights of the one before: no result of the one enters the other.
+FP_INLINE void score(const AttentionTile& t, const KeyBlock& b, ScoredRows& s, ScoredRows& before) {
+  if (b.packed) {
+    WeighRun run = run_of(t, before);
+    if (s.n > 0) scores_packed(t, s.scores, s.r, s.rows, s.n, run);
+    weigh_rest(before, run);
   } else {
-    add_seen_values(t, r, rows, k0, seen, factor);
+    weigh_rows(before, 0);
+    scores_few_for(s.rows)(t, s.scores, s.r, b.k0, s.n);
   }
+  if (t.a.bias || t.a.seen) {
+    for (int64_t m = 0; m < s.rows; ++m) {
+      const MaskRow mask = mask_row(t.a, t.b, t.head(s.r + m), t.query(s.r + m), b.k0);
+      add_mask(mask, s.scores + m * kScorePitch, s.seen[m]);
+    }
+  }
+  find_maxima(s, t.most + s.r);
+}
+
+// Outputs of a tile whose weights stand.
+FP_INLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const ScoredRows& s) {
+  if (s.n > 0 || b.first) {
+    move_sums(s, t.sum + s.r);
+    if (s.all || b.values.finite) {
+      add_values(t, b.values, s, b.keys, b.first);
+    } else {
+      add_seen_values(t, s, b.k0, b.first);
+    }
+  }
+  if (b.last) end_rows(t, s.r, s.r + s.rows);
+}
+
+// One block of keys for all rows: the scores of each tile, beside the weights of the one before it,
+// whose outputs follow.
+FP_INLINE void attend(const AttentionTile& t, const KeyBlock& b, int64_t ahead, int64_t more) {
+  const int64_t step = b.packed ? kTileRows : kFewTileRows;
+  ScoredRows tiles[2];
+  tiles[0].rows = tiles[1].rows = 0;
+  int64_t now = 0;
+  for (int64_t r = 0; r < t.rows; r += step, now = 1 - now) {
+    const int64_t rows = min64(step, t.rows - r);
+    if (b.packed) {  // the next block's keys and values, a share of them at a time
+      const int64_t k1 = ahead + r * more / t.rows, k2 = ahead + (r + rows) * more / t.rows;
+      fetch_rows_ahead(t.k_head, t.a.k_step[2], t.a.width, k1, k2);
+      fetch_rows_ahead(t.v_head, t.a.v_step[2], t.a.value_width, k1, k2);
+    }
+    if (b.first) begin_rows(t, r, r + rows);
+    ScoredRows &s = tiles[now], &before = tiles[1 - now];
+    s = rows_of(t, b, r, rows, t.scores + now * kTileRows * kScorePitch);
+    score(t, b, s, before);
+    if (before.rows > 0) add_weighted(t, b, before);
+  }
+  ScoredRows& last = tiles[1 - now];
+  weigh_rows(last, 0);
+  add_weighted(t, b, last);
 }
 
 void attention_run(const AttentionArgs& a, int64_t b, int64_t kv, int64_t r0, int64_t r1,
                    float* scratch) {
   const AttentionTile t = tile_of(a, b, kv, r0, r1, scratch);
-  begin_rows(t, static_cast<float>(a.scale * kLog2EDouble));
+  begin_state(t);
   const int64_t end = a.limit(t.query(t.rows - 1)), all_see = a.limit(t.query(0));
   const bool few = t.rows <= kFewRows, masked = a.bias || a.seen;
   // Rows of values that lie side by side, or that are read but once, need no copy.
   const bool in_place = a.value_width == t.padded && (few || a.v_step[2] == a.value_width);
-  const int64_t groups = (t.rows + kRowsPerTile - 1) / kRowsPerTile;
-  for (int64_t k0 = 0; k0 < end; k0 += kKeyBlock) {
-    const int64_t keys = min64(end - k0, kKeyBlock);
+  for (int64_t k0 = 0; k0 < end || k0 == 0; k0 += kKeyBlock) {
+    const int64_t keys = min64(end - k0, kKeyBlock), ahead = k0 + keys;
     if (!few && k0 == 0) fetch_rows_ahead(t.v_head, a.v_step[2], a.value_width, 0, keys);
     if (!few) pack_keys(t, k0, keys);
-    const bool check = masked || k0 + keys > all_see;
+    const bool check = masked || ahead > all_see;
     const Values v = in_place ? values_in_place(t, k0, keys, check) : copied_values(t, k0, keys);
-    const int64_t ahead = k0 + keys, more = min64(end - ahead, kKeyBlock);
-    for (int64_t g = 0; g < groups; ++g) {
-      const int64_t from = g * t.rows / groups, to = (g + 1) * t.rows / groups;
-      if (!few) {  // the next block's keys and values, a share of them at a time
-        const int64_t k1 = ahead + g * more / groups, k2 = ahead + (g + 1) * more / groups;
-        fetch_rows_ahead(t.k_head, a.k_step[2], a.width, k1, k2);
-        fetch_rows_ahead(t.v_head, a.v_step[2], a.value_width, k1, k2);
-      }
-      attend(t, v, from, to - from, k0, keys, !few);
-    }
+    const KeyBlock block{k0, keys, !few, k0 == 0, ahead == end, v};
+    attend(t, block, ahead, min64(end - ahead, kKeyBlock));
   }
-  end_rows(t);
 }
 
 }  // namespace

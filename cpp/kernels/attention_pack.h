@@ -2,17 +2,19 @@
 #pragma once
 
 #include "attention_softmax.h"
-#include "attention_tile.h"
 #include "load_block.h"
 
 namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-constexpr int64_t kKeyBlock = 256;   // part of the numerics contract; a multiple of 64
-constexpr int64_t kQueryRows = 256;  // rows of a tile
+// Rows of a tile, for which a block of keys is packed once; a multiple of 12.
+constexpr int64_t kQueryRows = 516;
 constexpr double kLog2EDouble = 1.4426950408889634;
-constexpr int64_t kScorePitch = kKeyBlock + 16;
+
+constexpr int64_t query_floats(int64_t width) {
+  return (width + kQueryPitch - 1) / kQueryPitch * kQueryPitch;
+}
 
 // Rows [r0, r0 + rows) of a key head, and where their arrays stand in scratch.
 struct AttentionTile {
@@ -20,11 +22,15 @@ struct AttentionTile {
   int64_t b, kv, r0, rows;
   int64_t padded;                // value_width in whole vectors
   const float *k_head, *v_head;  // of the first key
-  float *scores, *values, *y;    // scores of one row tile, a block's values, outputs
+  float *scores, *values, *y;    // scores of two row tiles and sums, a block's values, outputs
   float *most, *sum, *keys, *q;  // state of each row, a block's keys, scaled queries
 
   int64_t query(int64_t r) const { return (r0 + r) / a.group(); }
   int64_t head(int64_t r) const { return kv * a.group() + (r0 + r) % a.group(); }
+  // Queries: tile by tile, [width / kQueryPitch][kTileRows][kQueryPitch].
+  float* query_row(int64_t r) const {
+    return q + r / kTileRows * kTileRows * query_floats(a.width) + r % kTileRows * kQueryPitch;
+  }
 };
 
 // Floats of the arrays in order; state is loaded in whole vectors.
@@ -32,12 +38,12 @@ struct AttentionSizes {
   int64_t scores, values, y, state, keys, q;
   AttentionSizes(const AttentionArgs& a, int64_t rows) {
     const int64_t block = min64(a.keys, kKeyBlock), padded = round16(a.value_width);
-    scores = kRowsPerTile * kScorePitch;
+    scores = 2 * kTileRows * kScorePitch + 64 * kTileRows;
     values = block * padded;
     y = rows * padded;
     state = round16(rows);
     keys = (block + kPanel - 1) / kPanel * kPanel * a.width;
-    q = rows * a.width;
+    q = (rows + kTileRows - 1) / kTileRows * kTileRows * query_floats(a.width);
   }
 };
 
@@ -78,47 +84,44 @@ FP_INLINE void for_vectors(int64_t n, Step step) {
   if (i < n) step(i, n - i);
 }
 
-// q times the scale, in units of ln 2; outputs and state as before the first block.
-FP_INLINE void begin_rows(const AttentionTile& t, float scale) {
-  const f32x16 factor = set1(scale);
-  int64_t query = t.query(0), head = t.head(0);
+// Rows [r0, r1): q times the scale, in units of ln 2.
+FP_INLINE void begin_rows(const AttentionTile& t, int64_t r0, int64_t r1) {
+  const f32x16 factor = set1(static_cast<float>(t.a.scale * kLog2EDouble));
+  int64_t query = t.query(r0), head = t.head(r0);
   const int64_t first = t.kv * t.a.group(), end = first + t.a.group();
-  for (int64_t r = 0; r < t.rows; ++r) {
+  for (int64_t r = r0; r < r1; ++r) {
     const float* from = t.a.q + t.b * t.a.q_step[0] + head * t.a.q_step[1] + query * t.a.q_step[2];
-    float* to = t.q + r * t.a.width;
+    float* to = t.query_row(r);
     for_vectors(t.a.width, [&](int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-      if (lanes == 16) {
-        store(to + i, mul(load(from + i), factor));
-      } else {
-        store_n(to + i, mul(load_n(from + i, lanes), factor), lanes);
-      }
+      const f32x16 x = lanes == 16 ? load(from + i) : load_n(from + i, lanes);
+      store(to + i / kQueryPitch * kQueryPitch * kTileRows + i % kQueryPitch, mul(x, factor));
     });
     if (++head == end) {
       head = first;
       ++query;
     }
   }
-  for (int64_t i = 0; i < t.rows * t.padded; i += 16) store(t.y + i, zero());
+}
+
+FP_INLINE void begin_state(const AttentionTile& t) {
   for (int64_t i = 0; i < round16(t.rows); i += 16) {
     store(t.most + i, set1(-INFINITY));
     store(t.sum + i, zero());
   }
 }
 
-// y / sum, as a product with 1 / sum; + 0 turns -0, whose sign could tell of keys not seen, to +0. A
-// row that sees nothing, or only -inf, has the sum 0 and gives 0.
-FP_INLINE void end_rows(const AttentionTile& t) {
-  const f32x16 one = set1(1.0f);
-  for (int64_t r = 0; r < t.rows; r += 16) {
-    const f32x16 sum = load(t.sum + r);
-    store(t.sum + r, div(one, select(eq(sum, zero()), one, sum)));
-  }
-  int64_t query = t.query(0), head = t.head(0);
+// Rows [r0, r1), 16 at most: y / sum, as a product with 1 / sum; + 0 turns -0, whose sign could tell of
+// keys not seen, to +0. A row that sees nothing, or only -inf, has the sum 0 and gives 0.
+FP_INLINE void end_rows(const AttentionTile& t, int64_t r0, int64_t r1) {
+  const f32x16 one = set1(1.0f), sum = load_n(t.sum + r0, r1 - r0);
+  float scales[16];
+  store(scales, div(one, select(eq(sum, zero()), one, sum)));
+  int64_t query = t.query(r0), head = t.head(r0);
   const int64_t first = t.kv * t.a.group(), end = first + t.a.group();
-  for (int64_t r = 0; r < t.rows; ++r) {
+  for (int64_t r = r0; r < r1; ++r) {
     float* to = t.a.y + t.b * t.a.y_step[0] + head * t.a.y_step[1] + query * t.a.y_step[2];
     const float* from = t.y + r * t.padded;
-    const f32x16 scale = set1(t.sum[r]);
+    const f32x16 scale = set1(scales[r - r0]);
     for_vectors(t.a.value_width, [&](int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       const f32x16 y = add(mul(load(from + i), scale), zero());
       if (lanes == 16) {

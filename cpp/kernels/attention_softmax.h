@@ -6,10 +6,22 @@
 
 #include "../kernels.h"
 #include "../simd/math.h"
+#include "attention_tile.h"
 
 namespace forwardpass {
 namespace FP_ISA {
 namespace {
+
+// Rows of a register tile on their way from scores of a block to weights.
+struct ScoredRows {
+  float* scores;            // kScorePitch apart
+  int64_t r, rows, n;       // first row and number; keys [0, n) of the block that one of them sees
+  bool plain, all;          // no causal limit below n; and no mask either
+  int64_t seen[kTileRows];  // keys that a row sees
+  float top[16];            // the maximum up to this block, 0 where that is -inf
+  float factor[16];         // of what came before
+  float added[16];          // to the sum
+};
 
 // What is added to a row's scores, -inf where a key is not seen; from the block's first key on.
 struct MaskRow {
@@ -85,23 +97,28 @@ FP_INLINE float block_weights(float* s, int64_t n, int64_t padded, f32x16 top) {
   return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
-// Scores of up to 16 rows, `pitch` floats apart, to weights; seen[m] keys of a row take part, and
-// weights are written up to `padded`. `most` and `sum` move on; `factor` is for what came before.
-// Where nothing is seen yet the maximum is -inf, and 0 stands for it, so that 2^ gives 0 and not NaN.
-FP_INLINE void softmax_block(float* s, int64_t pitch, int64_t rows, const int64_t* seen,
-                             int64_t padded, float* most, float* sum, float* factor) {
-  float now[16] = {}, added[16] = {};
-  for (int64_t m = 0; m < rows; ++m) now[m] = block_max(s + m * pitch, seen[m], most[m]);
-  const f32x16 before = load_n(most, rows), after = load(now), lowest = set1(-INFINITY);
-  const f32x16 scale = exp2_negative(sub(before, select(eq(after, lowest), zero(), after)));
-  store(factor, scale);
-  store_n(most, after, rows);
-  for (int64_t m = 0; m < rows; ++m) {
-    // From the number just stored: a piece of the vector would have to wait for all of it.
-    const f32x16 top = set1(now[m] == -INFINITY ? 0.0f : now[m]);
-    added[m] = block_weights(s + m * pitch, seen[m], padded, top);
+// Maximum and factor of rows whose scores stand; `most` moves on. Where nothing is seen yet the maximum
+// is -inf, and 0 stands for it, so that 2^ gives 0 and not NaN.
+FP_INLINE void find_maxima(ScoredRows& s, float* most) {
+  float now[16] = {};
+  for (int64_t m = 0; m < s.rows; ++m) {
+    now[m] = block_max(s.scores + m * kScorePitch, s.seen[m], most[m]);
+    // A number by itself: a piece of a vector would have to wait for all of it.
+    s.top[m] = now[m] == -INFINITY ? 0.0f : now[m];
   }
-  store_n(sum, fma(load_n(sum, rows), scale, load(added)), rows);
+  const f32x16 before = load_n(most, s.rows), after = load(now), lowest = set1(-INFINITY);
+  store(s.factor, exp2_negative(sub(before, select(eq(after, lowest), zero(), after))));
+  store_n(most, after, s.rows);
+}
+
+// Scores of row m to weights, with 0 up to whole vectors of n.
+FP_INLINE void weigh_row(ScoredRows& s, int64_t m) {
+  float* row = s.scores + m * kScorePitch;
+  s.added[m] = block_weights(row, s.seen[m], round16(s.n), set1(s.top[m]));
+}
+
+FP_INLINE void move_sums(const ScoredRows& s, float* sum) {
+  store_n(sum, fma(load_n(sum, s.rows), load(s.factor), load(s.added)), s.rows);
 }
 
 }  // namespace

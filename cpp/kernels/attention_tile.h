@@ -1,6 +1,9 @@
-// The register tile of attention's two matrix products, scores and output: C (MR x 16 NV) from
-// A (MR x k) and B (k x 16 NV), one chain of fma over k for each element.
+// The register tiles of attention's two matrix products: scores and outputs, MR rows x 16 NV columns,
+// one chain of fma for each element. Rows of the left matrix are a constant number of floats apart, so
+// that one pointer reaches them all.
 #pragma once
+
+#include <type_traits>
 
 #include "epilogue.h"
 
@@ -9,82 +12,79 @@ namespace FP_ISA {
 namespace {
 
 constexpr int64_t kPanel = FP_LINEAR_NR;  // columns of a packed panel
-constexpr int kRowsPerTile = FP_LINEAR_MR;
-
-struct ProductArgs {
-  const float* a;
-  int64_t lda;
-  const float* b;
-  int64_t ldb;
-  float* c;
-  int64_t ldc;
-  int64_t k;
-  const float* factor;  // of each row
-};
-
-// C = A B from +0, or with Continue C = factor C + A B, the product with `factor` rounded first.
-template <int MR, int NV, bool Continue>
-FP_NOINLINE void product_tile(const ProductArgs& t) {
-  const float* FP_RESTRICT b = t.b;
-  const float* a[MR];
-  f32x16 acc[MR][NV];
-  FP_UNROLL
-  for (int m = 0; m < MR; ++m) {
-    a[m] = t.a + m * t.lda;
-    FP_UNROLL
-    for (int j = 0; j < NV; ++j) {
-      acc[m][j] = Continue ? mul(load(t.c + m * t.ldc + 16 * j), set1(t.factor[m])) : zero();
-    }
-  }
-  const int64_t k = t.k, ldb = t.ldb;
-  for (int64_t i = 0; i < k; ++i, b += ldb) {
-    f32x16 v[NV];
-    FP_UNROLL
-    for (int j = 0; j < NV; ++j) v[j] = load(b + 16 * j);
-    if constexpr (MR > 1) {
-      FP_UNROLL
-      for (int j = 0; j < NV; ++j) v[j] = in_register(v[j]);
-    }
-    FP_UNROLL
-    for (int m = 0; m < MR; ++m) {
-      const f32x16 x = set1(a[m][i]);
-      FP_UNROLL
-      for (int j = 0; j < NV; ++j) acc[m][j] = fma(x, v[j], acc[m][j]);
-    }
-  }
-  FP_UNROLL
-  for (int m = 0; m < MR; ++m) {
-    FP_UNROLL
-    for (int j = 0; j < NV; ++j) store(t.c + m * t.ldc + 16 * j, acc[m][j]);
-  }
-}
-
-using ProductFn = void (*)(const ProductArgs&);
+constexpr int kFewTileRows = FP_LINEAR_MR;
+// Rows of a tile of scores where there are many. With 32 wide registers: 10 x 32 accumulators, which
+// leave enough of them for the weights that are computed beside (GCC 12 spills from 11 rows on).
+constexpr int kTileRows = kPanel == 64 ? 10 : FP_LINEAR_MR;
+constexpr int64_t kQueryPitch =
+    64;  // floats from one query to the next, a piece of 64 of their width
+constexpr int64_t kKeyBlock = 256;  // part of the numerics contract; a multiple of 64
+constexpr int64_t kScorePitch = kKeyBlock + 16;
 
 // Vectors that a tile of `rows` rows may span, with its accumulators in registers.
 constexpr int most_vectors(int rows) {
-  return kPanel == 64 ? 4 : rows == 1 ? 4 : rows == 2 ? 2 : 1;
+  return kPanel == 64 ? (rows > 6 ? 2 : 4) : rows == 1 ? 4 : rows == 2 ? 2 : 1;
 }
 
-template <int NV, bool Continue>
-FP_INLINE ProductFn product_for_rows(int64_t rows) {
-  constexpr int kMost = kPanel == 64 || NV == 1 ? kRowsPerTile : NV == 2 ? 2 : 1;
-  switch (rows) {
-    case 6: return product_tile<(kMost < 6 ? kMost : 6), NV, Continue>;
-    case 5: return product_tile<(kMost < 5 ? kMost : 5), NV, Continue>;
-    case 4: return product_tile<(kMost < 4 ? kMost : 4), NV, Continue>;
-    case 3: return product_tile<(kMost < 3 ? kMost : 3), NV, Continue>;
-    case 2: return product_tile<(kMost < 2 ? kMost : 2), NV, Continue>;
-    default: return product_tile<1, NV, Continue>;
+// acc[m][j] += a[m] * b[j] for rows [From, To), for one k.
+template <int From, int To, int64_t Pitch, int MR, int NV>
+FP_INLINE void product_rows(f32x16 (&acc)[MR][NV], const float* a, const f32x16 (&b)[NV]) {
+  FP_UNROLL
+  for (int m = From; m < To; ++m) {
+    const f32x16 x = set1(a[m * Pitch]);
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) acc[m][j] = fma(x, b[j], acc[m][j]);
   }
 }
-template <bool Continue>
-FP_INLINE ProductFn product_for(int64_t rows, int64_t nv) {
-  switch (nv) {
-    case 1: return product_for_rows<1, Continue>(rows);
-    case 2: return product_for_rows<2, Continue>(rows);
-    case 3: return product_for_rows<3, Continue>(rows);
-    default: return product_for_rows<4, Continue>(rows);
+
+template <int MR, int NV>
+FP_INLINE void load_columns(const float* from, f32x16 (&b)[NV]) {
+  FP_UNROLL
+  for (int j = 0; j < NV; ++j) b[j] = load(from + 16 * j);
+  if constexpr (MR > 1) {
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) b[j] = in_register(b[j]);
+  }
+}
+
+template <int64_t Pitch, int MR, int NV>
+FP_INLINE void product_steps(f32x16 (&acc)[MR][NV], const float* a, const float* b, int64_t ldb,
+                             int64_t k) {
+  f32x16 v[NV];
+  for (const float* end = a + k; a < end; ++a, b += ldb) {
+    load_columns<MR>(b, v);
+    product_rows<0, MR, Pitch>(acc, a, v);
+  }
+}
+
+template <int MR, int NV>
+FP_INLINE void store_tile(const f32x16 (&acc)[MR][NV], float* c, int64_t ldc) {
+  FP_UNROLL
+  for (int m = 0; m < MR; ++m) {
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) store(c + m * ldc + 16 * j, acc[m][j]);
+  }
+}
+
+// fn(integral_constant) for a number of rows, 1 to Most.
+template <int Most, class Fn>
+FP_INLINE auto with_rows(int64_t rows, Fn fn) {
+  const auto call = [&](auto n) FP_INLINE_LAMBDA {
+    return fn(std::integral_constant<int, (n.value < Most ? n.value : Most)>());
+  };
+  switch (rows) {
+    case 12: return call(std::integral_constant<int, 12>());
+    case 11: return call(std::integral_constant<int, 11>());
+    case 10: return call(std::integral_constant<int, 10>());
+    case 9: return call(std::integral_constant<int, 9>());
+    case 8: return call(std::integral_constant<int, 8>());
+    case 7: return call(std::integral_constant<int, 7>());
+    case 6: return call(std::integral_constant<int, 6>());
+    case 5: return call(std::integral_constant<int, 5>());
+    case 4: return call(std::integral_constant<int, 4>());
+    case 3: return call(std::integral_constant<int, 3>());
+    case 2: return call(std::integral_constant<int, 2>());
+    default: return call(std::integral_constant<int, 1>());
   }
 }
 

@@ -1,0 +1,102 @@
+// The weights of one tile of attention beside the products of the next: exp2_negative in stages between
+// the multiply-adds, most of which use parts of the machine that those leave idle. In program order a
+// tile and the weights would come one after the other, too far apart for the machine to mix them.
+#pragma once
+
+#include "attention_softmax.h"
+
+namespace forwardpass {
+namespace FP_ISA {
+namespace {
+
+// Vectors [at, end) of rows whose scores become weights: vector i of a row of 4 c vectors (64 c keys)
+// is number 16 (i % c) + i / c of 16 floats: what one partial sum adds, in order.
+struct WeighRun {
+  ScoredRows* rows;
+  float* sums;           // 4 partial sums of 16 a row
+  int64_t at, end, run;  // run: vectors a partial sum adds, c
+};
+
+// Constants that are read from memory each time: registers are few.
+struct WeighConstants {
+  float low, round, one, q[5];
+};
+alignas(64) const WeighConstants kWeigh = {
+    -150.0f,
+    kRound,
+    1.0f,
+    {kExp2Short[0], kExp2Short[1], kExp2Short[2], kExp2Short[3], kExp2Short[4]}};
+
+// Two steps of the product and one vector of weights, as exp2_negative has it; its sum x + 1.5 2^23 is an
+// addition, which gives the same bits as fma(x, 1, .).
+template <int MR, int NV>
+FP_INLINE f32x16 weigh_beside(f32x16 (&acc)[MR][NV], const float* q, const float* keys, float* s,
+                              const float* top) {
+  constexpr int A = MR / 4, B = MR / 2, C = MR * 3 / 4;
+  constexpr int64_t P = kQueryPitch;
+  const WeighConstants* c = &kWeigh;
+  FP_FORGET(c);
+  f32x16 v[NV];
+  const f32x16 y = max(set1(c->low), sub(load(s), set1(*top)));
+  load_columns<MR>(keys, v);
+  product_rows<0, A, P>(acc, q, v);
+  const f32x16 t = add(y, set1(c->round));
+  product_rows<A, B, P>(acc, q, v);
+  const f32x16 n = sub(t, set1(c->round));
+  product_rows<B, C, P>(acc, q, v);
+  const f32x16 r = sub(y, n);
+  product_rows<C, MR, P>(acc, q, v);
+  FP_FORGET(c);
+  f32x16 p = in_register(fma(set1(c->q[4]), r, set1(c->q[3])));
+  load_columns<MR>(keys + kPanel, v);
+  product_rows<0, A, P>(acc, q + 1, v);
+  p = in_register(fma(p, r, set1(c->q[2])));
+  product_rows<A, B, P>(acc, q + 1, v);
+  p = in_register(fma(p, r, set1(c->q[1])));
+  product_rows<B, C, P>(acc, q + 1, v);
+  p = in_register(fma(p, r, set1(c->q[0])));
+  product_rows<C, MR, P>(acc, q + 1, v);
+  p = scale2(fma(p, r, set1(c->one)), n);
+  store(s, p);
+  return p;
+}
+
+// One partial sum's weights, by themselves.
+FP_INLINE void weigh_partial(const WeighRun& w) {
+  const int64_t partial = w.at / w.run, m = partial / 4;
+  float* s = w.rows->scores + m * kScorePitch + partial % 4 * 16;
+  f32x16 sum = zero();
+  for (const float* end = s + 64 * w.run; s < end; s += 64) {
+    const f32x16 p = exp2_negative(sub(load(s), set1(w.rows->top[m])));
+    store(s, p);
+    sum = add(sum, p);
+  }
+  store(w.sums + 16 * partial, sum);
+}
+
+FP_INLINE float join_partials(const float* sums) {
+  return reduce_add(add(add(load(sums), load(sums + 16)), add(load(sums + 32), load(sums + 48))));
+}
+
+// As many steps of the product, of `k`, as there are weights to compute; returns their number.
+template <int MR, int NV>
+FP_INLINE int64_t beside_steps(f32x16 (&acc)[MR][NV], const float* q, const float* keys, int64_t k,
+                               WeighRun& w) {
+  int64_t i = 0;
+  for (; w.at < w.end && i + 2 * w.run <= k; w.at += w.run) {
+    const int64_t partial = w.at / w.run, m = partial / 4;
+    float* s = w.rows->scores + m * kScorePitch + partial % 4 * 16;
+    const float *top = w.rows->top + m, *end = s + 64 * w.run;
+    f32x16 sum = zero();
+    for (; s < end; s += 64, i += 2) {
+      FP_FORGET(top);
+      sum = add(sum, weigh_beside(acc, q + i, keys + i * kPanel, s, top));
+    }
+    store(w.sums + 16 * partial, sum);
+  }
+  return i;
+}
+
+}  // namespace
+}  // namespace FP_ISA
+}  // namespace forwardpass
