@@ -10,10 +10,11 @@ from forwardpass import _core
 
 from . import functional as F
 from ._checks import integer
+from ._children import Children, plain
 from ._structure import EPOCH
 from .activation import Activation
 from .attention import MultiheadAttention, NonDynamicallyQuantizableLinear
-from .containers import FUSED_ACTIVATIONS, Children, plain
+from .containers import FUSED_ACTIVATIONS
 from .linear import Linear
 from .module import Module
 from .norm import LayerNorm
