@@ -22,5 +22,6 @@ PYBIND11_MODULE(_core, m) {
   forwardpass::bind_rows(m);
   forwardpass::bind_self_attention(m);
   forwardpass::bind_recurrent(m);
+  forwardpass::bind_recurrent_layer(m);
   forwardpass::bind_system(m);
 }

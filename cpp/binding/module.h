@@ -18,6 +18,7 @@ void bind_rotary(pybind11::module_& m);    // rotary position embeddings
 void bind_rows(pybind11::module_& m);      // norms, softmax, embedding
 void bind_self_attention(pybind11::module_& m);
 void bind_recurrent(pybind11::module_& m);
+void bind_recurrent_layer(pybind11::module_& m);
 void bind_system(pybind11::module_& m);  // instruction sets, threads, versions
 
 }  // namespace forwardpass

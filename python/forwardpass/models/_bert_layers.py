@@ -9,8 +9,8 @@ import numpy as np
 
 from forwardpass import _core
 from forwardpass.nn import LayerNorm, Linear, Module, ModuleList
+from forwardpass.nn._children import plain
 from forwardpass.nn._stacked import StackingLayer, in_order
-from forwardpass.nn.containers import plain
 
 from ._embedding import TokenEmbedding
 from ._fused import call

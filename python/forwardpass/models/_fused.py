@@ -8,7 +8,7 @@ import numpy as np
 
 from forwardpass.nn import Conv1d, ConvTranspose1d, Linear, RMSNorm
 from forwardpass.nn import functional as F
-from forwardpass.nn.containers import plain
+from forwardpass.nn._children import plain
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array

@@ -9,9 +9,9 @@ import numpy as np
 
 from forwardpass import _core
 
+from ._children import Children, plain
 from ._layer import Layer
 from ._structure import EPOCH
-from .containers import Children, plain
 from .linear import Linear
 from .parameter import LOCK
 

@@ -10,10 +10,11 @@ from forwardpass import _core
 
 from . import functional as F
 from ._checks import integer
+from ._children import Children, plain
 from ._structure import EPOCH
 from .activation import Activation
 from .attention import MultiheadAttention, NonDynamicallyQuantizableLinear
-from .containers import FUSED_ACTIVATIONS, Children, plain
+from .containers import FUSED_ACTIVATIONS
 from .linear import Linear
 from .module import Module
 from .norm import LayerNorm
@@ -77,24 +78,26 @@ class TransformerLayer(Module):
     _attentions: ClassVar[dict[str, str]]
     _last_dropout: ClassVar[str]
 
-    def _start(
-        self, d_model: int, nhead: int, dropout: float, more: dict[str, Any], bias: bool
+    def __init__(
+        self,
+        d_model: int,
+        nhead: int,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = F.relu,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
     ) -> None:
+        super().__init__()
         self.__dict__["_modules"] = Children()
+        more = {"batch_first": batch_first, "device": device, "dtype": dtype}
         for name in self._attentions:
             attention = MultiheadAttention(d_model, nhead, dropout=dropout, bias=bias, **more)
             setattr(self, name, attention)
-
-    def _finish(
-        self,
-        d_model: int,
-        dim_feedforward: int,
-        dropout: float,
-        activation: str | Callable[[Any], Any],
-        eps: float,
-        norm_first: bool,
-        bias: bool,
-    ) -> None:
         hidden = integer(self._get_name(), "dim_feedforward", dim_feedforward, 0)
         self.linear1 = Linear(d_model, hidden, bias)
         self.dropout = Dropout(dropout)
@@ -102,7 +105,7 @@ class TransformerLayer(Module):
         self.norm_first = norm_first
         count = len(self._attentions) + 1
         for i in range(count):
-            setattr(self, f"norm{i + 1}", LayerNorm(d_model, eps, bias=bias))
+            setattr(self, f"norm{i + 1}", LayerNorm(d_model, layer_norm_eps, bias=bias))
         for i in range(count):
             setattr(self, f"dropout{i + 1}", Dropout(dropout))
         self.activation = _activation(activation)

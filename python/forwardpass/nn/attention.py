@@ -13,9 +13,9 @@ from . import init
 from ._attention_masks import Masks
 from ._attention_weights import attention_weights
 from ._checks import integer, require_cpu, require_float32
+from ._children import Children
 from ._layer import Layer
 from ._stacked import CHAINED
-from .containers import Children
 from .functional._shape import float32
 from .linear import Linear
 from .parameter import LOCK, Parameter

@@ -9,8 +9,8 @@ import numpy as np
 from forwardpass import _core
 
 from ._checks import integer
+from ._children import plain
 from ._stacked import StackingLayer, added, in_order
-from .containers import plain
 from .functional._rope_scaling import RopeScaling
 from .functional._rotary import table_at, table_rows
 from .functional._shape import float32

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from ._children import plain
 from ._structure import touch
 from .channel_norm import BatchNorm1d, BatchNorm2d
-from .containers import Sequential, plain
+from .containers import Sequential
 from .conv import Conv1d, Conv2d
 from .conv_transpose import ConvTranspose1d, ConvTranspose2d
 from .linear import Identity, Linear

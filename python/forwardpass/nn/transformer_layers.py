@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from . import functional as F
 from ._transformer_layer import TransformerLayer
 from .functional._shape import float32
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ._typing import Array, ArrayInput
 
 
@@ -31,27 +28,6 @@ class TransformerEncoderLayer(TransformerLayer):
     norm2: Any
     _attentions: ClassVar[dict[str, str]] = {"self_attn": "dropout1"}
     _last_dropout: ClassVar[str] = "dropout2"
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        more = {"batch_first": batch_first, "device": device, "dtype": dtype}
-        self._start(d_model, nhead, dropout, more, bias)
-        self._finish(
-            d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias
-        )
 
     def forward(
         self,
@@ -87,27 +63,6 @@ class TransformerDecoderLayer(TransformerLayer):
     norm3: Any
     _attentions: ClassVar[dict[str, str]] = {"self_attn": "dropout1", "multihead_attn": "dropout2"}
     _last_dropout: ClassVar[str] = "dropout3"
-
-    def __init__(
-        self,
-        d_model: int,
-        nhead: int,
-        dim_feedforward: int = 2048,
-        dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = F.relu,
-        layer_norm_eps: float = 1e-5,
-        batch_first: bool = False,
-        norm_first: bool = False,
-        bias: bool = True,
-        device: Any = None,
-        dtype: Any = None,
-    ) -> None:
-        super().__init__()
-        more = {"batch_first": batch_first, "device": device, "dtype": dtype}
-        self._start(d_model, nhead, dropout, more, bias)
-        self._finish(
-            d_model, dim_feedforward, dropout, activation, layer_norm_eps, norm_first, bias
-        )
 
     def forward(
         self,

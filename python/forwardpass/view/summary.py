@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,19 +11,14 @@ import numpy as np
 from forwardpass.nn import Module
 from forwardpass.nn._checks import typename
 
-from ._arrays import arrays_in, same_memory, shape_text
+from ._arrays import arrays_in, shape_text
+from ._measure import Measured, measure
 from ._record import Call, record
 from ._text import branches, clean, printable, size_text, table
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Layers whose every output is a sum of products with one row of a weight (outputs, ...): each
-# output takes prod(weight.shape[1:]) multiply-adds. By name, so that no layer must be imported.
-_PRODUCTS = ("Linear", "Conv1d", "Conv2d")  # each output meets a row of the weight
-_SCATTERS = ("ConvTranspose1d", "ConvTranspose2d")  # each input does
-_STEPS = ("RNNBase", "RNNCellBase")  # each row of the input meets every row of all weights
-_PROJECTS = ("MultiheadAttention",)  # each element of query, key and value meets a column of one
 _NOTE = (
     "Multiply-adds: products of Linear, convolutions, recurrent layers; biases, other layers and\n"
     "what happens outside layers count 0. Activations: all that the pass allocates when it goes\n"
@@ -105,7 +99,7 @@ def summary(
     if not isinstance(model, Module):
         raise TypeError(f"summary: model must be an nn.Module, got {typename(model)}")
     args, kwargs = _arguments(input, np.dtype(dtype))
-    calls = [] if input is None else record(model, args, kwargs, _measure)[0]
+    calls = [] if input is None else record(model, args, kwargs, measure)[0]
     tree = _tree(model, calls)
     rows = _fold(_rows(tree, set(), 0, input is not None), depth)
     params = sum(parameter.size for parameter in model.parameters())
@@ -139,51 +133,6 @@ def _is_shape(value: object) -> bool:
 
 def _zeros_or(value: Any, dtype: np.dtype[Any]) -> Any:
     return np.zeros(value, dtype) if _is_shape(value) else value
-
-
-class _Measured(NamedTuple):
-    output: str
-    mult_adds: int
-    output_bytes: int
-    view: bool
-
-
-def _measure(module: Module, inputs: tuple[Any, ...], output: Any, last: Any) -> _Measured:
-    arrays = arrays_in(output)
-    sources = arrays_in((inputs, last))
-    new = [array for array in arrays if not same_memory([array], sources)]
-    return _Measured(
-        shape_text(arrays) or typename(output),
-        _mult_adds(module, arrays_in(inputs), arrays),
-        sum(array.nbytes for array in new),
-        bool(arrays) and not new,
-    )
-
-
-def _mult_adds(
-    module: Module, inputs: Sequence[npt.NDArray[Any]], outputs: Sequence[npt.NDArray[Any]]
-) -> int:
-    weight = module._parameters.get("weight")
-    if weight is not None and outputs and _is_a(module, _PRODUCTS):
-        return outputs[0].size * math.prod(weight.shape[1:])
-    if weight is not None and inputs and _is_a(module, _SCATTERS):
-        return inputs[0].size * math.prod(weight.shape[1:])
-    if inputs and inputs[0].size and _is_a(module, _STEPS):
-        weights: list[int] = [
-            p.size for n, p in module._parameters.items() if p is not None and "weight" in n
-        ]
-        return math.prod(inputs[0].shape[:-1]) * sum(weights)
-    if _is_a(module, _PROJECTS):
-        return sum(x.size for x in inputs[:3]) * int(getattr(module, "embed_dim", 0))
-    return 0
-
-
-def _is_a(module: Module, names: tuple[str, ...]) -> bool:
-    """Whether the module is one of our own layers of these names, or of a subclass of one."""
-    return any(
-        kind.__name__ in names and kind.__module__.startswith("forwardpass.nn.")
-        for kind in type(module).__mro__
-    )
 
 
 # ---- the tree ----------------------------------------------------------------------------------
@@ -245,7 +194,7 @@ def _rows(node: _Node, counted: set[int], depth: int, passed: bool) -> list[Row]
     new = [p for p in parameters if id(p) not in counted]
     again = id(node.module) in counted
     counted.update(map(id, (*parameters, node.module)))
-    kept = node.call.kept if node.call else _Measured("", 0, 0, False)
+    kept = node.call.kept if node.call else Measured("", 0, 0, False)
     if again:
         note = "again"
     elif parameters and not new:

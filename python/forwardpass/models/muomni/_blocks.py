@@ -9,7 +9,7 @@ import numpy as np
 from forwardpass import nn
 from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
-from forwardpass.nn.containers import plain
+from forwardpass.nn._children import plain
 
 from .._fused import add, call
 

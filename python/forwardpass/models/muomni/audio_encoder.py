@@ -8,7 +8,7 @@ import numpy as np
 
 from forwardpass import _core, nn
 from forwardpass.nn._checks import integer
-from forwardpass.nn.containers import plain
+from forwardpass.nn._children import plain
 from forwardpass.nn.functional._shape import float32
 
 from .._fused import add, call
