@@ -79,7 +79,7 @@ def test_page(page, fresh):
 def test_docstrings(name, fresh):
     if ".plot" in name:
         pytest.importorskip("matplotlib")
-    if name.startswith("forwardpass.program.torch_"):
+    if name.startswith(("forwardpass.program.torch_", "forwardpass.program.aten")):
         pytest.importorskip("torch")
     module = importlib.import_module(name)
     for test in doctest.DocTestFinder(exclude_empty=True).find(module, extraglobs={}):
