@@ -114,5 +114,5 @@ def test_depthwise_blocks_stay_in_registers(isa: str) -> None:
         fmas = sum("vfmadd" in text for text in texts)
         spills = sum(bool(re.search(r"\(%r[sb]p.*mm|mm\d.*\(%r[sb]p", text)) for text in texts)
         assert fmas >= 9
-        if isa == "avx512" or "block<7, 2" not in function.name:
+        if isa == "avx512" or "depthwise_block<7, 2" not in function.name:
             assert spills == 0, function.name

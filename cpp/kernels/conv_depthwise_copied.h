@@ -125,6 +125,7 @@ FP_INLINE void copy_rows(const DepthwisePlane& g, int64_t first, int64_t last, i
 template <int K, int R>
 FP_NOINLINE void depthwise_copied_rows(const DepthwisePlane& g, int64_t u0, int64_t u1) {
   constexpr int64_t kReach = R - 1 + K, kRing = kReach + R;
+  static_assert(kRing <= kDepthwiseRows, "what the caller's scratch holds");
   const int64_t begin = g.left < 0 ? -g.left : 0, span = g.out_width - 1 + K;
   const int64_t columns = min64(span - begin, g.width - g.left - begin);
   for (int64_t i = 0; i < kRing * g.pitch; i += 16) store(g.scratch + i, zero());
