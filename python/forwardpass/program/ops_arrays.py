@@ -179,15 +179,20 @@ def _take(packs: Packs, x: Any, index: Any, dim: int) -> tuple[Any, ...]:
     return np.take, x, index, dim
 
 
+def key_of(array: Array, dims: tuple[int, ...], at: tuple[Array, ...]) -> tuple[Any, ...]:
+    """The key of elements: arrays of indices along `dims`, all of the other dimensions."""
+    key: list[Any] = [slice(None)] * array.ndim
+    for dim, index in zip(dims, at, strict=True):
+        key[dim] = index
+    return tuple(key)
+
+
 @op(
     "pick", "elements by one or several arrays of indices", x="array", indices="arrays", dims="ints"
 )
 def _pick(packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...]) -> tuple[Any, ...]:
     def pick(array: Array, *at: Array) -> Array:
-        key: list[Any] = [slice(None)] * array.ndim
-        for dim, index in zip(dims, at, strict=True):
-            key[dim] = index
-        return np.asarray(array[tuple(key)])
+        return np.asarray(array[key_of(array, dims, at)])
 
     return pick, x, *indices
 
@@ -204,11 +209,8 @@ def _put(
     packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...], values: Any
 ) -> tuple[Any, ...]:
     def put(array: Array, new: Array, *at: Array) -> Array:
-        key: list[Any] = [slice(None)] * array.ndim
-        for dim, index in zip(dims, at, strict=True):
-            key[dim] = index
         result = array.copy()
-        result[tuple(key)] = new
+        result[key_of(array, dims, at)] = new
         return result
 
     return put, x, values, *indices

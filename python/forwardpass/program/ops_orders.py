@@ -8,6 +8,7 @@ import numpy as np
 
 from .ir import Array
 from .ops import Packs, op
+from .ops_arrays import key_of
 
 
 @op("sort", "sorted along a dimension, equal ones in order: values, indices",
@@ -51,11 +52,8 @@ def _put_add(
     packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...], values: Any
 ) -> tuple[Any, ...]:
     def put(array: Array, new: Array, *at: Array) -> Array:
-        key: list[Any] = [slice(None)] * array.ndim
-        for dim, index in zip(dims, at, strict=True):
-            key[dim] = index
         result = array.copy()
-        np.add.at(result, tuple(key), new)
+        np.add.at(result, key_of(array, dims, at), new)
         return result
 
     return put, x, values, *indices
