@@ -251,8 +251,9 @@ struct NormKernels {
   // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
   void (*rms_norm)(const float* x, const float* residual, const float* weight, float eps,
                    int64_t rows, int64_t n, float* y, float* sum);
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps,
-                     int64_t rows, int64_t n, float* y);
+  // As rms_norm with a residual.
+  void (*layer_norm)(const float* x, const float* residual, const float* weight, const float* bias,
+                     float eps, int64_t rows, int64_t n, float* y, float* sum);
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
   void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
   // x / max(||x||_p, eps), and x * (most / (||x||_p + 1e-7)) where ||x||_p > most.

@@ -236,6 +236,9 @@ void rms_norm(const float* x, const float* weight, float eps, int64_t rows, int6
 // sum = x + residual, y = rms_norm(sum).
 void add_rms_norm(const float* x, const float* residual, const float* weight, float eps,
                   int64_t rows, int64_t n, float* y, float* sum);
+// sum = x + residual, y = layer_norm(sum).
+void add_layer_norm(const float* x, const float* residual, const float* weight, const float* bias,
+                    float eps, int64_t rows, int64_t n, float* y, float* sum);
 void layer_norm(const float* x, const float* weight, const float* bias, float eps, int64_t rows,
                 int64_t n, float* y);
 // Over the middle dimension of x (outer, n, inner); y may be x.

@@ -27,9 +27,10 @@ def good(name):
         r = make("bad/r", (1, 4, *size[:-1], 8))
         x, w = make("bad/c", (1, 3, *size)), make("bad/w", (3, 4, *kernel))
         return {"input": x, "weight": w, "bias": make("bad/b", (4,)), "residual": r}
-    if name in ("rms_norm", "add_rms_norm", "layer_norm"):
+    if name in ("rms_norm", "add_rms_norm", "layer_norm", "add_layer_norm"):
         call = {"input": x, "normalized_shape": (6,), "weight": x[0]}
         extra = {"add_rms_norm": {"residual": x[::-1]}, "layer_norm": {"bias": x[1]}}
+        extra["add_layer_norm"] = extra["add_rms_norm"] | extra["layer_norm"]
         return {**call, **extra.get(name, {})}
     if name == "embedding":
         return {"indices": np.array([1, 0]), "weight": x}

@@ -129,6 +129,8 @@ def test_bad_second_out():
     ):
         with pytest.raises(error, match="out_sum"):
             _core.add_rms_norm(x, x, 6, None, None, None, out_sum)
+        with pytest.raises(error, match="out_sum"):
+            _core.add_layer_norm(x, x, 6, None, None, 1e-5, None, out_sum)
     same = np.empty((2, 6), np.float32)
     with pytest.raises(ValueError, match="out_sum"):
         _core.add_rms_norm(x, x, 6, None, None, same, same)

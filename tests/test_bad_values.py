@@ -165,7 +165,7 @@ def test_packed_conv1d_values():
 
 # --- norms, softmax, element-wise ---
 
-NORMS = ("rms_norm", "add_rms_norm", "layer_norm")
+NORMS = ("rms_norm", "add_rms_norm", "layer_norm", "add_layer_norm")
 
 
 @pytest.mark.parametrize("name", NORMS)
@@ -188,6 +188,9 @@ def test_norm_arguments_of_their_own():
     rejected(ValueError, "layer_norm", "bias", "(6,)", "(7,)", bias=make("b", (7,)))
     rejected(ValueError, "add_rms_norm", "residual", "(2, 6)", "(6,)", residual=make("b", (6,)))
     rejected(TypeError, "add_rms_norm", "residual", residual=None)
+    rejected(ValueError, "add_layer_norm", "residual", "(2, 6)", "(6,)", residual=make("b", (6,)))
+    rejected(TypeError, "add_layer_norm", "residual", residual=None)
+    rejected(ValueError, "add_layer_norm", "bias", "(6,)", "(7,)", bias=make("b", (7,)))
     rejected(ValueError, "rms_norm", "input", input=np.float32(1))
 
 

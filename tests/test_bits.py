@@ -24,6 +24,7 @@ ROW_OPS = (
     *PRODUCTS,
     "rms_norm",
     "add_rms_norm",
+    "add_layer_norm",
     "layer_norm",
     "softmax",
     "log_softmax",

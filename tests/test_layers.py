@@ -102,6 +102,9 @@ def test_epilogue_arguments_are_passed_on():
     assert results[1] is second
     assert second.tobytes() == (X + X).tobytes()
     assert first.tobytes() == F.rms_norm(X + X, 5, G, 1e-3).tobytes()
+    assert F.add_layer_norm(X, X, 5, G, G, 1e-3, out=first, out_sum=second)[0] is first
+    assert second.tobytes() == (X + X).tobytes()
+    assert first.tobytes() == F.layer_norm(X + X, 5, G, G, 1e-3).tobytes()
 
 
 def test_embedding():

@@ -1,4 +1,4 @@
-"""rms_norm, add_rms_norm, layer_norm: bounds and torch's semantics."""
+"""rms_norm, layer_norm, these of a sum: bounds and torch's semantics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from forwardpass.reference.arrays import make
 
 
 @pytest.mark.parametrize(
-    "case", finite_cases("rms_norm", "add_rms_norm", "layer_norm"), ids=case_id
+    "case", finite_cases("rms_norm", "add_rms_norm", "layer_norm", "add_layer_norm"), ids=case_id
 )
 def test_within_bound(isa, case):
     assert_case_bounded(*case)
@@ -39,6 +39,14 @@ def test_add_rms_norm_is_add_then_norm(isa):
     y, s = _core.add_rms_norm(x, r, (77,), w, 1e-6, None, None)
     assert_same_bytes(s, x + r)
     assert_same_bytes(y, _core.rms_norm(x + r, (77,), w, 1e-6, None))
+
+
+def test_add_layer_norm_is_add_then_norm(isa):
+    x, r, w = make("add/x", (9, 77)), make("add/r", (9, 77)), make("add/w", (77,))
+    for weight, bias in ((w, x[0]), (w, None), (None, x[0]), (None, None)):
+        y, s = _core.add_layer_norm(x, r, (77,), weight, bias, 1e-6, None, None)
+        assert_same_bytes(s, x + r)
+        assert_same_bytes(y, _core.layer_norm(x + r, (77,), weight, bias, 1e-6, None))
 
 
 def test_constant_rows(isa):

@@ -83,17 +83,17 @@ def test_norms(data, isa, view, kind, seed):
     shape = (data.draw(st.integers(0, 5)), data.draw(st.integers(1, 3)), data.draw(SIZES))
     normalized = shape[data.draw(st.integers(1, 2)) :]
     eps = data.draw(st.sampled_from([1e-5, 1e-12, 0.5]))
-    name = data.draw(st.sampled_from(["rms_norm", "add_rms_norm", "layer_norm"]))
+    name = data.draw(st.sampled_from(["rms_norm", "add_rms_norm", "layer_norm", "add_layer_norm"]))
     arguments = {
         "input": make(f"{seed}/x", shape, kind),
         "normalized_shape": normalized,
         "eps": eps,
     }
-    if name == "add_rms_norm":
+    if name.startswith("add"):
         arguments["residual"] = make(f"{seed}/r", shape, kind)
     if data.draw(st.booleans()):
         arguments["weight"] = make(f"{seed}/w", normalized)
-    if name == "layer_norm" and data.draw(st.booleans()):
+    if name.endswith("layer_norm") and data.draw(st.booleans()):
         arguments["bias"] = make(f"{seed}/b", normalized)
     check(name, isa, view, arguments)
 

@@ -60,7 +60,8 @@ class Layer {
   }
 
   // (y, h_n), for lstm (y, (h_n, c_n)).
-  py::typing::Tuple<py::array, py::object> call(py::handle input, py::handle hx) const {
+  py::typing::Tuple<py::array, py::object> call(py::handle input, py::handle hx,
+                                                py::handle out) const {
     refuse_packed_sequence(input);
     const Input x(input, where("input"));
     const int ndim = x.ndim();
@@ -81,10 +82,11 @@ class Layer {
     }
     Shape y_dims(x.shape(), x.shape() + ndim);
     y_dims.back() = s.directions() * s.out;
-    const py::array y = new_array(y_dims.data(), ndim);
+    Output y(out, y_dims.data(), ndim, name_.c_str());
+    y.avoid(x.data(), x.size());
     const States states(*this, hx, s.layers * s.directions(), batch, batched);
-    run(x, steps, batch, array_data(y), states);
-    return py::make_tuple(y, states.result());
+    run(x, steps, batch, y.data(), states);
+    return py::make_tuple(y.finish(), states.result());
   }
 
   // One step of a cell: input (batch, in) or (in,), and the state of those rows.
@@ -201,7 +203,8 @@ void bind_recurrent_layer(py::module_& m) {
                     std::string>(),
            py::arg("cell"), py::arg("weights"), py::arg("bidirectional"), py::arg("batch_first"),
            py::arg("name"))
-      .def("__call__", &Layer::call, py::arg("input"), py::arg("hx") = py::none())
+      .def("__call__", &Layer::call, py::arg("input"), py::arg("hx") = py::none(),
+           py::arg("out") = py::none())
       .def("step", &Layer::step, py::arg("input"), py::arg("hx") = py::none(),
            "The next state: one step of a cell.")
       .def("weight", &Layer::weight, py::arg("index"), py::arg("name"),

@@ -46,27 +46,31 @@ py::array rms_norm_op(py::handle input, py::handle shape, py::handle weight, py:
   return output.finish();
 }
 
-py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::handle residual,
-                                                        py::handle shape, py::handle weight,
-                                                        py::handle eps, py::handle out,
-                                                        py::handle out_sum) {
-  const char* op = "add_rms_norm";
+using Pair = py::typing::Tuple<py::array, py::array>;
+
+// (norm(s), s) with s = x + residual: run(x, residual, weight, bias, rows, y, sum).
+template <class Run>
+Pair add_norm(const char* op, py::handle input, py::handle residual, py::handle shape,
+              py::handle weight, py::handle bias, py::handle out, py::handle out_sum, Run run) {
   const Input x(input, {op, "input"});
   const OptionalInput r(residual, {op, "residual"}), w(weight, {op, "weight"});
+  const OptionalInput b(bias, {op, "bias"});
   if (!r.get()) throw_type({op, "residual"}, "must be a float32 array, got None");
   r.require_shape(x.shape(), x.ndim(), {op, "residual"});
   const Shape normalized = normalized_shape(shape, op);
   const Rows rows(x, normalized, op);
   w.require_shape(normalized.data(), static_cast<int>(normalized.size()), {op, "weight"});
-  const float e = eps_or_default(eps, op);
+  b.require_shape(normalized.data(), static_cast<int>(normalized.size()), {op, "bias"});
   Output output(out, x.shape(), x.ndim(), op), sum(out_sum, x.shape(), x.ndim(), op, "out_sum");
   const py::ssize_t n = x.size();
   output.avoid(x.data(), n);
   output.avoid(r.data(), n);
-  output.avoid(w.data(), rows.n);
   sum.avoid(x.data(), n, true);
   sum.avoid(r.data(), n, true);
-  sum.avoid(w.data(), rows.n);
+  for (const OptionalInput* part : {&w, &b}) {
+    output.avoid(part->data(), rows.n);
+    sum.avoid(part->data(), rows.n);
+  }
   if (!out.is_none() && !out_sum.is_none()) {
     if (out.is(out_sum)) throw_value({op, "out_sum"}, "must not be the same array as 'out'");
     sum.avoid(array_data(out), n);
@@ -74,9 +78,27 @@ py::typing::Tuple<py::array, py::array> add_rms_norm_op(py::handle input, py::ha
   float *y = output.data(), *s = sum.data();
   {
     const ReleaseGil release(static_cast<double>(n), kWorthReleasing);
-    add_rms_norm(x.data(), r.data(), w.data(), e, rows.count, rows.n, y, s);
+    run(x.data(), r.data(), w.data(), b.data(), rows, y, s);
   }
   return py::make_tuple(output.finish(), sum.finish());
+}
+
+Pair add_rms_norm_op(py::handle input, py::handle residual, py::handle shape, py::handle weight,
+                     py::handle eps, py::handle out, py::handle out_sum) {
+  const float e = eps_or_default(eps, "add_rms_norm");
+  return add_norm(
+      "add_rms_norm", input, residual, shape, weight, py::none(), out, out_sum,
+      [e](const float* x, const float* r, const float* w, const float*, const Rows& rows, float* y,
+          float* sum) { add_rms_norm(x, r, w, e, rows.count, rows.n, y, sum); });
+}
+
+Pair add_layer_norm_op(py::handle input, py::handle residual, py::handle shape, py::handle weight,
+                       py::handle bias, py::handle eps, py::handle out, py::handle out_sum) {
+  const float e = finite_number(eps, {"add_layer_norm", "eps"});
+  return add_norm(
+      "add_layer_norm", input, residual, shape, weight, bias, out, out_sum,
+      [e](const float* x, const float* r, const float* w, const float* b, const Rows& rows,
+          float* y, float* sum) { add_layer_norm(x, r, w, b, e, rows.count, rows.n, y, sum); });
 }
 
 py::array layer_norm_op(py::handle input, py::handle shape, py::handle weight, py::handle bias,
@@ -200,6 +222,9 @@ void bind_rows(py::module_& m) {
   m.def("add_rms_norm", &add_rms_norm_op, input, py::arg("residual"), py::arg("normalized_shape"),
         py::arg("weight") = py::none(), py::arg("eps") = py::none(), out,
         py::arg("out_sum") = py::none());
+  m.def("add_layer_norm", &add_layer_norm_op, input, py::arg("residual"),
+        py::arg("normalized_shape"), py::arg("weight") = py::none(), py::arg("bias") = py::none(),
+        py::arg("eps") = 1e-5, out, py::arg("out_sum") = py::none());
   m.def("layer_norm", &layer_norm_op, input, py::arg("normalized_shape"),
         py::arg("weight") = py::none(), py::arg("bias") = py::none(), py::arg("eps") = 1e-5, out);
 #define FP_OVER_DIMENSION(name)                                         \

@@ -86,22 +86,34 @@ void rms_norm_rows(const float* x, const float* residual, const float* weight, f
   }
 }
 
-void layer_norm_rows(const float* x, const float* weight, const float* bias, float eps,
-                     int64_t rows, int64_t n, float* y) {
+void layer_norm_rows(const float* x, const float* residual, const float* weight, const float* bias,
+                     float eps, int64_t rows, int64_t n, float* y, float* sum) {
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
     RowSum total, squares;
-    for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-      total.acc[v] = add(total.acc[v], load_lanes(x + i, lanes));
-    });
+    const float* z = x;
+    if (residual) {
+      for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
+        const f32x16 a = add(load_lanes(x + i, lanes), load_lanes(residual + i, lanes));
+        store_lanes(sum + i, a, lanes);
+        total.acc[v] = add(total.acc[v], a);
+      });
+      z = sum;
+      residual += n;
+      sum += n;
+    } else {
+      for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
+        total.acc[v] = add(total.acc[v], load_lanes(x + i, lanes));
+      });
+    }
     const f32x16 mean = div(set1(total.total()), set1(static_cast<float>(n)));
     for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-      f32x16 d = sub(load_lanes(x + i, lanes), mean);
+      f32x16 d = sub(load_lanes(z + i, lanes), mean);
       if (lanes < 16) d = keep_n(d, lanes);  // lanes past the row add nothing
       squares.acc[v] = fma(d, d, squares.acc[v]);
     });
     const f32x16 scale = set1(reciprocal_root(squares.total(), n, eps));
     for_row(n, [&](int, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
-      f32x16 a = mul(sub(load_lanes(x + i, lanes), mean), scale);
+      f32x16 a = mul(sub(load_lanes(z + i, lanes), mean), scale);
       if (weight && bias) {
         a = fma(a, load_lanes(weight + i, lanes), load_lanes(bias + i, lanes));
       } else if (weight) {

@@ -31,7 +31,17 @@ void layer_norm(const float* x, const float* weight, const float* bias, float ep
   const FloatEnvironment environment;
   const NormKernels& norm = *kernels().norm;
   over_rows(rows, n, [&](int64_t r, int64_t count) {
-    norm.layer_norm(x + r * n, weight, bias, eps, count, n, y + r * n);
+    norm.layer_norm(x + r * n, nullptr, weight, bias, eps, count, n, y + r * n, nullptr);
+  });
+}
+
+void add_layer_norm(const float* x, const float* residual, const float* weight, const float* bias,
+                    float eps, int64_t rows, int64_t n, float* y, float* sum) {
+  const FloatEnvironment environment;
+  const NormKernels& norm = *kernels().norm;
+  over_rows(rows, n, [&](int64_t r, int64_t count) {
+    norm.layer_norm(x + r * n, residual + r * n, weight, bias, eps, count, n, y + r * n,
+                    sum + r * n);
   });
 }
 

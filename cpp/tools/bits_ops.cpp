@@ -204,6 +204,18 @@ void run_add_rms_norm(Call& call) {
   });
 }
 
+void run_add_layer_norm(Call& call) {
+  const Array &x = call.array("input"), &residual = call.array("residual");
+  const Rows rows = rows_of(call, x);
+  Array &y = call.result(x.shape), &sum = call.result(x.shape);
+  const float *weight = call.floats("weight"), *bias = call.floats("bias"), eps = eps_of(call);
+  call.in_pieces(rows.count, [&](int64_t first, int64_t count) {
+    const int64_t at = first * rows.n;
+    add_layer_norm(x.data() + at, residual.data() + at, weight, bias, eps, count, rows.n,
+                   y.floats.get() + at, sum.floats.get() + at);
+  });
+}
+
 void run_layer_norm(Call& call) {
   const Array& x = call.array("input");
   const Rows rows = rows_of(call, x);
@@ -253,6 +265,7 @@ constexpr Runner kRunners[] = {
     {"conv_transpose2d", run_conv_transpose2d},
     {"rms_norm", run_rms_norm},
     {"add_rms_norm", run_add_rms_norm},
+    {"add_layer_norm", run_add_layer_norm},
     {"layer_norm", run_layer_norm},
     {"softmax", run_softmax},
     {"log_softmax", run_softmax},

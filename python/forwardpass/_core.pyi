@@ -19,6 +19,7 @@ __all__: list[str] = [
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "add_layer_norm",
     "add_rms_norm",
     "attention",
     "available_isas",
@@ -184,7 +185,7 @@ class PackedRecurrent:
     A recurrent layer's weights in the layout of one instruction set.
     """
     def __call__(
-        self, input: typing.Any, hx: typing.Any = None
+        self, input: typing.Any, hx: typing.Any = None, out: typing.Any = None
     ) -> tuple[numpy.ndarray, typing.Any]: ...
     def __init__(
         self,
@@ -272,6 +273,16 @@ def adaptive_max_pool1d(
 def adaptive_max_pool2d(
     input: typing.Any, output_size: typing.Any, out: typing.Any = None
 ) -> numpy.ndarray: ...
+def add_layer_norm(
+    input: typing.Any,
+    residual: typing.Any,
+    normalized_shape: typing.Any,
+    weight: typing.Any = None,
+    bias: typing.Any = None,
+    eps: typing.Any = 1e-05,
+    out: typing.Any = None,
+    out_sum: typing.Any = None,
+) -> tuple[numpy.ndarray, numpy.ndarray]: ...
 def add_rms_norm(
     input: typing.Any,
     residual: typing.Any,

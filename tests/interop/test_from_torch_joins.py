@@ -64,6 +64,21 @@ def test_gates_join():
     assert ops(lambda m, x: F.silu(x) * m.linear(x), X) == ["linear", "swiglu"]
 
 
+@pytest.mark.parametrize("norm", ["layer_norm", "rms_norm"])
+def test_sums_join_the_norm(norm):
+    def of(x):
+        return getattr(F, norm)(x, (6,), X[0, 0])
+
+    assert ops(lambda m, x: of(x.tanh() + x), X) == ["tanh", f"add_{norm}", "item"]
+    shown = ops(lambda m, x: torch.cat([of(y := x.tanh() + x), y * 2]), X)
+    assert shown == ["tanh", f"add_{norm}", "item", "item", "mul", "cat"]
+    other = ops(lambda m, x: of(x.tanh() + x[:1]), X)  # of another shape
+    assert other == ["tanh", "index", "add", norm]
+    assert ops(lambda m, x: of(x + m.linear(x)), X) == ["linear", norm]  # the product's residual
+    with_constant = ops(lambda m, x: of(x + X.flip(0)), X)
+    assert with_constant == [f"add_{norm}", "item"]
+
+
 def test_repeated_heads_join_the_attention():
     def function(m, x):
         q, k = x.view(2, 5, 3, 2).transpose(1, 2), x[:, :, 2:4].reshape(2, 1, 5, 2)

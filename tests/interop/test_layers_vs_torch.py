@@ -26,7 +26,7 @@ LAYERS = [
     for name, value in vars(ours).items()
     if name in ours.__all__ and inspect.isclass(value) and hasattr(theirs, name)
 ]
-OURS_ALONE = ("add_rms_norm", "rotary_embedding", "swiglu")
+OURS_ALONE = ("add_layer_norm", "add_rms_norm", "rotary_embedding", "swiglu")
 OF_MODULES = [name for name in LAYERS if issubclass(getattr(ours, name), ours.Module)]
 
 

@@ -1,9 +1,10 @@
 """Memory of what stands between inputs and outputs: planned once, used by every call.
 
-At the first call with new shapes every value is there to be looked at. A value gets a place in the
-arena where its op writes into a given array and the output does not show its memory; it keeps the
-place until the last reader of it, or of a view of it, has run. Then another value may have it. So
-later calls allocate their outputs, and what ops without such an argument make.
+At the first call with new shapes every value is there to be looked at. A value that is no view and
+that the output does not show gets a place in the arena; it keeps the place until the last reader of
+it, or of a view of it, has run. Then another value may have it. So later calls allocate their
+outputs, and what NumPy needs inside an op: to sort, to gather by several arrays of indices, to add
+in double.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .ir import Array, Graph, refs
+from .ir import Array, Graph, Node, refs
 from .run import Call, Compiled
 
 ALIGNMENT = 64
@@ -24,80 +25,106 @@ def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Ops whose call takes the array to write to behind its other arguments: kernels of ours, NumPy's.
-_KERNELS = _names(
+# Ops whose result may be a view of an argument. Others, but for those of MADE, take the array to
+# write to, or a tuple of them, behind their other arguments.
+VIEWS = _names("reshape transpose index diagonal expand item flip unfold")
+# Ops whose results NumPy allocates.
+MADE = _names("sort gather")
+# Ops that do no arithmetic in NumPy, which would warn of NaN and infinities.
+QUIET = _names(
     """linear matmul conv conv_transpose layer_norm rms_norm group_norm batch_norm softmax
     log_softmax attention attention_rows max_pool avg_pool adaptive_pool embedding exp expm1 log
     log1p sin cos erf relu relu6 silu sigmoid tanh hardsigmoid hardswish mish gelu leaky_relu elu
-    softplus prelu glu swiglu"""
+    softplus prelu glu swiglu sum mean var recurrent add_layer_norm add_rms_norm
+    reshape transpose index expand item stack cat copy take pick gather full arange where"""
 )
-_UFUNCS = _names(
-    """add sub mul div eq ne lt le gt ge and or xor neg abs sqrt floor ceil round trunc not isnan
-    isinf"""
-)
-INTO = _KERNELS | _UFUNCS | _names("cat")
-# Ops whose results are arrays of their own. Of all others a result may be a view of an argument.
-FRESH = INTO | _names(
-    """maximum minimum rsqrt reciprocal sign where pow sum mean var extreme arg_extreme logical
-    cumsum clamp cast full arange stack copy gather take pick put place roll repeat repeat_each
-    triangle dot recurrent bag floor_divide remainder fmod
-    scatter put_add cumprod atan2 conv3d"""
-)
-# Ops in which NumPy does no arithmetic, and so does not warn of NaN and infinities.
-QUIET = _KERNELS | _names("reshape transpose index expand stack cat copy item take recurrent")
 
 
 class Spot(NamedTuple):
-    """Where a value stands in the arena, and what it is."""
+    """Where an array stands in the arena, and what it is."""
 
     start: int
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    strides: tuple[int, ...]
 
     def view(self, arena: Array) -> Array:
-        count = int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-        part: Array = arena[self.start : self.start + count].view(self.dtype)
-        return part.reshape(self.shape)
+        return np.ndarray(self.shape, self.dtype, arena, self.start, self.strides)
+
+
+Spots = tuple[Spot, ...]  # of the arrays that a value has, one behind the other
 
 
 class Layout(NamedTuple):
     size: int  # bytes
-    spots: dict[int, Spot]  # by the number of the node
+    spots: dict[int, Spots]  # by the number of the node
+
+    def views(self, arena: Array) -> dict[int, Any]:
+        """What each op is given to write to."""
+        made = {n: tuple(s.view(arena) for s in spots) for n, spots in self.spots.items()}
+        return {n: views[0] if len(views) == 1 else views for n, views in made.items()}
 
 
 def layout(graph: Graph, calls: Sequence[Call], values: Sequence[Any]) -> Layout:
     """A layout for calls like the one whose values these are."""
     first = len(graph.inputs)
-    roots = _roots(graph, calls)
+    own = [_is_own(node, call, values, first + n)
+           for n, (node, call) in enumerate(zip(graph.nodes, calls, strict=True))]  # fmt: skip
+    roots = _roots(first, own, calls)
     kept = {root for index in refs(graph.output) for root in roots[index]}
     last = _last_uses(graph, calls, roots)
     ends: dict[int, list[int]] = {}
     free: list[tuple[int, int]] = []  # (bytes, number) of blocks that nobody has
     sizes: list[int] = []  # of all blocks
     owner: dict[int, int] = {}
-    for number, node in enumerate(graph.nodes):
+    for number in range(len(graph.nodes)):
         value, index = values[first + number], first + number
-        if node.op in INTO and index not in kept and _plain(value):
-            block = _take(free, sizes, value.nbytes)
+        lent = own[number] and graph.nodes[number].op not in MADE
+        if lent and index not in kept and all(map(_dense, _arrays(value))):
+            block = _take(free, sizes, sum(_whole(a.nbytes) for a in _arrays(value)))
             owner[number] = block
             ends.setdefault(last.get(index, number), []).append(block)
         for block in ends.pop(number, ()):
             free.append((sizes[block], block))
     starts = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)]).tolist() if sizes else [0]
-    spots = {
-        number: Spot(starts[block], values[first + number].shape, values[first + number].dtype)
-        for number, block in owner.items()
-    }
+    spots = {number: _spots(starts[block], _arrays(values[first + number]))
+             for number, block in owner.items()}  # fmt: skip
     return Layout(starts[-1], spots)
 
 
-def _plain(value: Any) -> bool:
-    return isinstance(value, np.ndarray) and value.size > 0 and bool(value.flags.c_contiguous)
+def _spots(start: int, arrays: Sequence[Array]) -> Spots:
+    found = []
+    for array in arrays:
+        found.append(Spot(start, array.shape, array.dtype, array.strides))
+        start += _whole(array.nbytes)
+    return tuple(found)
+
+
+def _arrays(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _dense(value: Any) -> bool:
+    """An array that fills its memory, in whatever order its dimensions have there."""
+    if not isinstance(value, np.ndarray) or value.size == 0 or min(value.strides, default=0) < 0:
+        return False
+    reach = sum((n - 1) * step for n, step in zip(value.shape, value.strides, strict=True))
+    return bool(reach + value.itemsize == value.nbytes)
+
+
+def _whole(count: int) -> int:
+    return -(-count // ALIGNMENT) * ALIGNMENT
+
+
+def _is_own(node: Node, call: Call, values: Sequence[Any], index: int) -> bool:
+    """Whether a value's memory is its own: also that of a reshape that had to copy."""
+    if node.op == "reshape":
+        return not any(np.may_share_memory(values[i], values[index]) for i in refs(call.args))
+    return node.op not in VIEWS
 
 
 def _take(free: list[tuple[int, int]], sizes: list[int], needed: int) -> int:
     """A block of at least so many bytes: the smallest that fits, or the largest, grown."""
-    needed = -(-needed // ALIGNMENT) * ALIGNMENT
     fitting = [entry for entry in free if entry[0] >= needed]
     if fitting or free:
         entry = min(fitting) if fitting else max(free)
@@ -109,16 +136,12 @@ def _take(free: list[tuple[int, int]], sizes: list[int], needed: int) -> int:
     return len(sizes) - 1
 
 
-def _roots(graph: Graph, calls: Sequence[Call]) -> dict[int, set[int]]:
+def _roots(first: int, own: Sequence[bool], calls: Sequence[Call]) -> dict[int, set[int]]:
     """For each value the values whose memory it may show."""
-    first = len(graph.inputs)
     roots: dict[int, set[int]] = {index: {index} for index in range(first)}
-    for number, (node, call) in enumerate(zip(graph.nodes, calls, strict=True)):
-        index = first + number
-        if node.op in FRESH:
-            roots[index] = {index}
-        else:
-            roots[index] = {index}.union(*(roots[i] for i in refs(call.args)))
+    for number, call in enumerate(calls):
+        shown = () if own[number] else refs(call.args)
+        roots[first + number] = {first + number}.union(*(roots[i] for i in shown))
     return roots
 
 
@@ -160,8 +183,7 @@ class Plan:
     def bound(self, arena: Arena) -> Callable[..., list[Any]]:
         """The function of the inputs that works in this arena."""
         memory = arena.grown(self.layout.size)
-        spots = self.layout.spots
-        run = self.compiled.bound({number: spot.view(memory) for number, spot in spots.items()})
+        run = self.compiled.bound(self.layout.views(memory))
         if len(arena.bound) >= MOST_BOUND:
             arena.bound.pop(next(iter(arena.bound)))
         arena.bound[self] = run

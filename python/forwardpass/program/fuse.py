@@ -14,6 +14,7 @@ from dataclasses import replace as changed
 from typing import Any
 
 from .fold import without_dead
+from .fuse_norms import with_sums
 from .ir import Graph, Node, Ref, refs
 
 # As the epilogues of linear and the convolutions call them; gelu and leaky_relu in `_activation`.
@@ -172,4 +173,4 @@ def fused(graph: Graph) -> Graph:
             if joined is not None:
                 view.nodes[number] = joined
                 view.count()
-    return without_dead(changed(graph, nodes=view.nodes))
+    return without_dead(with_sums(without_dead(changed(graph, nodes=view.nodes))))

@@ -111,10 +111,13 @@ def check_args(name: str, args: Mapping[str, Any]) -> None:
 from . import (  # noqa: E402, F401  (they fill the table)
     ops_arrays,
     ops_attention,
+    ops_indexing,
     ops_layers,
     ops_numbers,
     ops_orders,
     ops_planes,
     ops_products,
+    ops_reductions,
+    ops_views,
     ops_volumes,
 )

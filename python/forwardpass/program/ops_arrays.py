@@ -1,9 +1,10 @@
-"""Ops that move data: views, joins, gathers, new arrays. NumPy does them; no value is computed."""
+"""Ops that move data: joins, copies, new arrays. NumPy does them; no value is computed."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from operator import getitem
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -31,56 +32,23 @@ def dtype_of(name: str) -> np.dtype[Any]:
     return np.dtype(name)
 
 
-# Methods, since what comes may be a scalar: NumPy makes those of arrays without dimensions.
-@op("reshape", "the elements in another shape", x="array", shape="ints")
-def _reshape(packs: Packs, x: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    return (lambda array: array.reshape(shape)), x
-
-
-@op("transpose", "dimensions in another order", x="array", axes="ints")
-def _transpose(packs: Packs, x: Any, axes: tuple[int, ...]) -> tuple[Any, ...]:
-    return (lambda array: array.transpose(axes)), x
-
-
-@op("index", "parts by whole numbers and slices", x="array", key="index")
-def _index(packs: Packs, x: Any, key: tuple[Any, ...]) -> tuple[Any, ...]:
-    parts = tuple(slice(*k) if isinstance(k, tuple) else k for k in key)
-    if len(parts) == 1 and isinstance(parts[0], slice):
-        return getitem, x, parts[0]
-    return getitem, x, (*parts, Ellipsis)  # Ellipsis: an array, not a scalar
-
-
-@op("diagonal", "a diagonal of two dimensions, as a new last one",
-    x="array", offset="int", dims="ints")  # fmt: skip
-def _diagonal(packs: Packs, x: Any, offset: int, dims: tuple[int, ...]) -> tuple[Any, ...]:
-    return np.diagonal, x, offset, *dims
-
-
-@op("expand", "dimensions repeated, without copying", x="array", shape="ints")
-def _expand(packs: Packs, x: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
-    checked(shape)
-
-    def expand(array: Array) -> Array:
-        if array.shape == shape:
-            return array
-        lead = len(shape) - array.ndim
-        wanted = (
-            *shape[:lead],
-            *(n if s < 0 else s for n, s in zip(array.shape, shape[lead:], strict=True)),
-        )
-        return np.broadcast_to(array, wanted)
-
-    return expand, x
-
-
 @op("cat", "arrays one behind the other", xs="arrays", dim="int")
 def _cat(packs: Packs, xs: tuple[Any, ...], dim: int) -> tuple[Any, ...]:
     return np.concatenate, xs, dim
 
 
 plain("stack", "arrays along a new dimension", np.stack, xs="arrays", dim="int")
-plain("copy", "a copy, contiguous", np.array, x="array")
-plain("item", "one result of an op that has several", getitem, x="array", number="int")
+
+
+def copied(x: Array, out: Array | None = None) -> Array:
+    """A copy; in `out`, which may have another dtype, where that is given."""
+    if out is None:
+        return np.array(x)
+    np.copyto(out, x, casting="unsafe")
+    return out
+
+
+plain("copy", "a copy, contiguous", copied, x="array")
 
 
 @op("pad", "numbers around an array", x="array", pad="ints", mode="str", value="number")
@@ -90,11 +58,11 @@ def _pad(packs: Packs, x: Any, pad: tuple[int, ...], mode: str, value: float) ->
     if any(n > MOST_ELEMENTS for n in pad):
         raise ValueError(f"a padding of {pad}")
     if mode != "constant":
-        return F.pad, x, pad, mode
+        return (lambda array, out=None: F.pad(array, pad, mode, out=out)), x
     lead = pad[::-1]
     around = [(lead[i + 1], lead[i]) for i in range(0, len(lead), 2)]
 
-    def constant(array: Array) -> Array:
+    def constant(array: Array, out: Array | None = None) -> Array:
         widths = [(0, 0)] * (array.ndim - len(around)) + around
         cut = array[
             tuple(
@@ -104,7 +72,8 @@ def _pad(packs: Packs, x: Any, pad: tuple[int, ...], mode: str, value: float) ->
         ]
         grown = [(max(a, 0), max(b, 0)) for a, b in widths]
         shape = tuple(n + a + b for n, (a, b) in zip(cut.shape, grown, strict=True))
-        result = np.full(checked(shape), value, array.dtype)
+        result = np.empty(checked(shape), array.dtype) if out is None else out
+        result.fill(value)
         result[tuple(slice(a, a + n) for n, (a, _) in zip(cut.shape, grown, strict=True))] = cut
         return result
 
@@ -113,7 +82,15 @@ def _pad(packs: Packs, x: Any, pad: tuple[int, ...], mode: str, value: float) ->
 
 @op("full", "one number, repeated", shape="ints", value="scalar", dtype="str")
 def _full(packs: Packs, shape: tuple[int, ...], value: Any, dtype: str) -> tuple[Any, ...]:
-    return np.full, checked(shape), value, dtype_of(dtype)
+    checked(shape)
+    number = np.full((), value, dtype_of(dtype))
+
+    def full(out: Array | None = None) -> Array:
+        result = np.empty(shape, number.dtype) if out is None else out
+        result.fill(number)
+        return result
+
+    return (full,)
 
 
 @op("arange", "rising numbers", start="number", stop="number", step="number", dtype="str")
@@ -126,151 +103,101 @@ def _arange(packs: Packs, start: Any, stop: Any, step: Any, dtype: str) -> tuple
         numbers = np.arange(start, stop, step, dtype=np.int64).astype(dtype_of(dtype))
     else:  # start + i step in double, rounded once to the dtype: as torch does it
         numbers = (start + np.arange(count, dtype=np.float64) * step).astype(dtype_of(dtype))
-    return np.ndarray.copy, numbers
+    return copied, numbers
 
 
 @op("cast", "another dtype", x="array", dtype="str")
 def _cast(packs: Packs, x: Any, dtype: str) -> tuple[Any, ...]:
     to = dtype_of(dtype)
     if to.kind not in "iu":
-        return (lambda array: array.astype(to)), x
+        return _astype(to), x
     lowest, beyond = np.iinfo(to).min, 2.0 ** (8 * to.itemsize - (to.kind == "i"))
 
-    def whole(array: Array) -> Array:
+    def whole(array: Array, out: Array | None = None) -> Array:
         """Towards 0; NaN and what does not fit, which processors differ in, is the lowest."""
         if array.dtype.kind != "f":
-            return array.astype(to)
+            return _astype(to)(array, out)
         fits = (
             (array > lowest - 1.0) & (array < beyond)
             if to.itemsize < 4
             else ((array >= lowest) & (array < beyond))
         )
-        return np.where(fits, np.where(fits, array, 0).astype(to), to.type(lowest))
+        result = np.empty(array.shape, to) if out is None else out
+        result.fill(lowest)
+        np.copyto(result, array, where=fits, casting="unsafe")
+        return result
 
     return whole, x
 
 
-@op("embedding", "rows of a table by index", indices="array", weight="array")
-def _embedding(packs: Packs, indices: Any, weight: Any) -> tuple[Any, ...]:
-    from forwardpass import _core
-
-    return _core.embedding, indices, weight
-
-
-@op(
-    "gather",
-    "elements by an array of indices along a dimension",
-    x="array",
-    index="array",
-    dim="int",
-)
-def _gather(packs: Packs, x: Any, index: Any, dim: int) -> tuple[Any, ...]:
-    def gather(array: Array, at: Array) -> Array:
-        cut = tuple(
-            slice(None) if d == dim % array.ndim else slice(n) for d, n in enumerate(at.shape)
-        )
-        return np.take_along_axis(array[cut], at, dim)
-
-    return gather, x, index
-
-
-@op("take", "slices by a list of indices along a dimension", x="array", index="array", dim="int")
-def _take(packs: Packs, x: Any, index: Any, dim: int) -> tuple[Any, ...]:
-    return np.take, x, index, dim
-
-
-def key_of(array: Array, dims: tuple[int, ...], at: tuple[Array, ...]) -> tuple[Any, ...]:
-    """The key of elements: arrays of indices along `dims`, all of the other dimensions."""
-    key: list[Any] = [slice(None)] * array.ndim
-    for dim, index in zip(dims, at, strict=True):
-        key[dim] = index
-    return tuple(key)
-
-
-@op(
-    "pick", "elements by one or several arrays of indices", x="array", indices="arrays", dims="ints"
-)
-def _pick(packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...]) -> tuple[Any, ...]:
-    def pick(array: Array, *at: Array) -> Array:
-        return np.asarray(array[key_of(array, dims, at)])
-
-    return pick, x, *indices
-
-
-@op(
-    "put",
-    "elements replaced where arrays of indices say",
-    x="array",
-    indices="arrays",
-    dims="ints",
-    values="array",
-)
-def _put(
-    packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...], values: Any
-) -> tuple[Any, ...]:
-    def put(array: Array, new: Array, *at: Array) -> Array:
-        result = array.copy()
-        result[key_of(array, dims, at)] = new
-        return result
-
-    return put, x, values, *indices
-
-
-@op("place", "a part of an array replaced", x="array", key="index", values="array")
-def _place(packs: Packs, x: Any, key: tuple[Any, ...], values: Any) -> tuple[Any, ...]:
-    parts = (*(slice(*k) if isinstance(k, tuple) else k for k in key), Ellipsis)
-
-    def place(array: Array, new: Array) -> Array:
-        result = array.copy()
-        result[parts] = new
-        return result
-
-    return place, x, values
-
-
-@op("flip", "dimensions reversed", x="array", dims="ints")
-def _flip(packs: Packs, x: Any, dims: tuple[int, ...]) -> tuple[Any, ...]:
-    return np.flip, x, dims
+def _astype(to: np.dtype[Any]) -> Callable[..., Array]:
+    return lambda array, out=None: array.astype(to) if out is None else copied(array, out)
 
 
 @op("roll", "dimensions turned round", x="array", shifts="ints", dims="ints")
 def _roll(packs: Packs, x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> tuple[Any, ...]:
-    return np.roll, x, shifts, dims
+    def roll(array: Array, out: Array | None = None) -> Array:
+        result = np.empty_like(array) if out is None else out
+        for source, target in _halves(array.shape, dict(zip(dims, shifts, strict=True))):
+            result[target] = array[source]
+        return result
+
+    return roll, x
+
+
+def _halves(shape: tuple[int, ...], shifts: dict[int, int]) -> Iterator[tuple[Any, Any]]:
+    """(key, where its part goes) of the parts that a roll moves as a whole."""
+    parts: list[list[tuple[slice, slice]]] = []
+    for dim, n in enumerate(shape):
+        by = shifts.get(dim, 0) % n if n else 0
+        both = [(slice(0, n - by), slice(by, n)), (slice(n - by, n), slice(0, by))]
+        parts.append(both if by else both[:1])
+    for chosen in itertools.product(*parts):
+        yield tuple(source for source, _ in chosen), tuple(target for _, target in chosen)
 
 
 @op("triangle", "one side of the diagonal, 0 elsewhere", x="array", diagonal="int", upper="bool")
 def _triangle(packs: Packs, x: Any, diagonal: int, upper: bool) -> tuple[Any, ...]:
-    return (np.triu if upper else np.tril), x, diagonal
+    kept: list[Array] = []  # where the result is not 0: made at the first call
+
+    def triangle(array: Array, out: Array | None = None) -> Array:
+        if not kept:
+            lower = np.tri(array.shape[-2], array.shape[-1], diagonal - upper, np.bool_)
+            kept.append(~lower if upper else lower)
+        result = np.empty_like(array) if out is None else out
+        result.fill(0)
+        np.copyto(result, array, where=kept[0])
+        return result
+
+    return triangle, x
 
 
 @op("repeat", "copies side by side", x="array", times="ints")
 def _repeat(packs: Packs, x: Any, times: tuple[int, ...]) -> tuple[Any, ...]:
     checked(times)
-    return np.tile, x, times
+
+    def repeat(array: Array, out: Array | None = None) -> Array:
+        if out is None:
+            return np.tile(array, times)
+        shape = (1,) * (len(times) - array.ndim) + array.shape
+        every = (1,) * (len(shape) - len(times)) + times
+        pairs = [size for pair in zip(every, shape, strict=True) for size in pair]
+        out.reshape(pairs)[...] = array.reshape([n for size in shape for n in (1, size)])
+        return out
+
+    return repeat, x
 
 
 @op("repeat_each", "each slice several times", x="array", times="int", dim="int")
 def _repeat_each(packs: Packs, x: Any, times: int, dim: int) -> tuple[Any, ...]:
     checked((times,))
-    return np.repeat, x, times, dim
 
+    def repeat(array: Array, out: Array | None = None) -> Array:
+        if out is None:
+            return np.repeat(array, times, dim)
+        out.reshape(*array.shape[: dim + 1], times, *array.shape[dim + 1 :])[...] = np.expand_dims(
+            array, dim + 1
+        )
+        return out
 
-@op(
-    "unfold",
-    "windows along a dimension, as a new last one",
-    x="array",
-    dim="int",
-    size="int",
-    step="int",
-)
-def _unfold(packs: Packs, x: Any, dim: int, size: int, step: int) -> tuple[Any, ...]:
-    from numpy.lib.stride_tricks import sliding_window_view
-
-    def unfold(array: Array) -> Array:
-        windows = sliding_window_view(array, size, axis=dim)
-        key = [slice(None)] * windows.ndim
-        key[dim % array.ndim] = slice(None, None, step)
-        result: Array = windows[tuple(key)]
-        return result
-
-    return unfold, x
+    return repeat, x

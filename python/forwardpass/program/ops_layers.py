@@ -29,6 +29,35 @@ plain(
     weight="array?",
     eps="number?",
 )
+
+
+def _pair(out: tuple[Array, Array] | None) -> tuple[Any, Any]:
+    return (None, None) if out is None else out
+
+
+@op("add_layer_norm", "layer_norm of x + residual, and that sum: two results",
+    x="array", residual="array", shape="ints", weight="array?", bias="array?",
+    eps="number")  # fmt: skip
+def _add_layer_norm(
+    packs: Packs, x: Any, residual: Any, shape: Any, weight: Any, bias: Any, eps: float
+) -> tuple[Any, ...]:
+    def both(a: Array, b: Array, factor: Any, term: Any, out: Any = None) -> Any:
+        return _core.add_layer_norm(a, b, shape, factor, term, eps, *_pair(out))
+
+    return both, x, residual, weight, bias
+
+
+@op("add_rms_norm", "rms_norm of x + residual, and that sum: two results",
+    x="array", residual="array", shape="ints", weight="array?", eps="number?")  # fmt: skip
+def _add_rms_norm(
+    packs: Packs, x: Any, residual: Any, shape: Any, weight: Any, eps: float | None
+) -> tuple[Any, ...]:
+    def both(a: Array, b: Array, factor: Any, out: Any = None) -> Any:
+        return _core.add_rms_norm(a, b, shape, factor, eps, *_pair(out))
+
+    return both, x, residual, weight
+
+
 plain(
     "group_norm",
     "layer_norm of groups of channels",
@@ -58,7 +87,10 @@ plain("log_softmax", "the logarithm of softmax", _core.log_softmax, x="array", d
 def _bag(packs: Packs, indices: Any, offsets: Any, weight: Any, mode: str) -> tuple[Any, ...]:
     from forwardpass.nn import functional as F
 
-    return (lambda i, o, w: F.embedding_bag(i, w, o, mode=mode)), indices, offsets, weight
+    def bag(index: Array, start: Array, table: Array, out: Array | None = None) -> Array:
+        return F.embedding_bag(index, table, start, mode=mode, out=out)
+
+    return bag, indices, offsets, weight
 
 
 @op(
@@ -92,11 +124,9 @@ def _recurrent(
         lambda: _core.PackedRecurrent(mode, groups, bidirectional, batch_first, mode)
     )
 
-    def run(array: Array, *state: Array) -> Any:
-        if mode != "lstm":
-            y, h_n = packed(array, state[0] if state else None)
-            return y, h_n, h_n
-        y, (h_n, c_n) = packed(array, state if state else None)
-        return y, h_n, c_n
+    def run(array: Array, state: tuple[Array, ...], out: Any = None) -> Any:
+        hx = None if not state else state if mode == "lstm" else state[0]
+        y, last = packed(array, hx, None if out is None else out[0])
+        return (y, *last) if mode == "lstm" else (y, last, last)
 
-    return run, x, *(s for s in (h, c) if s is not None)
+    return run, x, tuple(s for s in (h, c) if s is not None)

@@ -18,21 +18,35 @@ from .ops import Packs, op, plain
 # --- one correctly rounded operation an element, or none ---
 
 
-def _maximum(a: Array, b: Array) -> Array:
+def _where(condition: Array, a: Array, b: Array, out: Array | None = None) -> Array:
+    if out is None:
+        return np.where(condition, a, b)
+    np.copyto(out, b)
+    np.copyto(out, a, where=condition if condition.dtype == np.bool_ else condition != 0)
+    return out
+
+
+def _maximum(a: Array, b: Array, out: Array | None = None) -> Array:
     """a > b ? a : b, NaN wins: not np.maximum, in which one of two zeros wins by the processor."""
-    return np.where((a > b) | (a != a), a, b)
+    return _where((a > b) | (a != a), a, b, out)
 
 
-def _minimum(a: Array, b: Array) -> Array:
-    return np.where((a < b) | (a != a), a, b)
+def _minimum(a: Array, b: Array, out: Array | None = None) -> Array:
+    return _where((a < b) | (a != a), a, b, out)
 
 
-def _rsqrt(x: Array) -> Array:
-    return np.divide(np.float32(1), np.sqrt(x))
+def _rsqrt(x: Array, out: Array | None = None) -> Array:
+    root = np.sqrt(x, out=out)
+    return np.divide(np.float32(1), root, out=out)
 
 
-def _sign(x: Array) -> Array:
-    return np.where(x != x, x * 0, np.sign(x)) if x.dtype.kind == "f" else np.sign(x)
+def _reciprocal(x: Array, out: Array | None = None) -> Array:
+    return np.divide(np.float32(1), x, out=out)
+
+
+def _sign(x: Array, out: Array | None = None) -> Array:
+    result = np.sign(x, out=out)
+    return _where(x != x, x * 0, result, out) if x.dtype.kind == "f" else result
 
 
 _DOUBLE: tuple[tuple[str, Callable[..., Any], str], ...] = (
@@ -69,7 +83,7 @@ _SINGLE: tuple[tuple[str, Callable[..., Any], str], ...] = (
     ("abs", np.abs, "|x|"),
     ("sqrt", np.sqrt, "the square root"),
     ("rsqrt", _rsqrt, "1 / the square root, two roundings"),
-    ("reciprocal", lambda x: np.divide(np.float32(1), x), "1 / x"),
+    ("reciprocal", _reciprocal, "1 / x"),
     ("floor", np.floor, "rounded down"),
     ("ceil", np.ceil, "rounded up"),
     ("round", np.rint, "rounded to the nearest, ties to even"),
@@ -85,7 +99,7 @@ for _name, _fn, _text in _SINGLE:
 plain(
     "where",
     "a where the condition holds, else b",
-    np.where,
+    _where,
     condition="array",
     a="array",
     b="array",
@@ -134,128 +148,9 @@ plain("swiglu", "silu(gate) up", _core.swiglu, gate="array", up="array")
 
 @op("pow", "x to a power", x="array", exponent="array")
 def _pow(packs: Packs, x: Any, exponent: Any) -> tuple[Any, ...]:
-    def power(base: Array, e: Array) -> Array:
+    def power(base: Array, e: Array, out: Array | None = None) -> Array:
         if base.ndim and e.ndim and base.shape != e.shape:
             base, e = np.broadcast_arrays(base, e)
-        return _core.pow(base, e)
+        return _core.pow(base, e, out)
 
     return power, x, exponent
-
-
-# --- kernels of ours: sums ---
-
-
-def _as_rows(dims: tuple[int, ...]) -> Callable[[Array], tuple[Array, int, tuple[int, ...]]]:
-    """The dimensions to sum over as one, in memory order: (array, its dimension, shape left)."""
-
-    def rows(x: Array) -> tuple[Array, int, tuple[int, ...]]:
-        over = sorted(d % x.ndim for d in dims) if dims else list(range(x.ndim))
-        keep = tuple(n for d, n in enumerate(x.shape) if d not in over)
-        if over != list(range(over[0], over[-1] + 1)):  # apart: to the end
-            x = x.transpose(*(d for d in range(x.ndim) if d not in over), *over)
-            over = list(range(len(keep), x.ndim))
-        n = math.prod(x.shape[d] for d in over)
-        return x.reshape(*x.shape[: over[0]], n, *x.shape[over[-1] + 1 :]), over[0], keep
-
-    return rows
-
-
-def _kept(shape: tuple[int, ...], dims: tuple[int, ...]) -> tuple[int, ...]:
-    over = {d % len(shape) for d in dims} if dims else set(range(len(shape)))
-    return tuple(1 if d in over else n for d, n in enumerate(shape))
-
-
-def _reduction(
-    run: Callable[[Array, int], Array], x: Any, dims: tuple[int, ...], keep: bool
-) -> tuple[Any, ...]:
-    rows = _as_rows(dims)
-
-    def reduce(array: Array) -> Array:
-        if array.ndim == 0:
-            return run(array.reshape(1), 0)
-        flat, dim, _ = rows(array)
-        result = run(flat, dim)
-        return result.reshape(_kept(array.shape, dims)) if keep else result
-
-    return reduce, x
-
-
-@op("sum", "the sum over dimensions", x="array", dims="ints", keep="bool", float="bool")
-def _sum(packs: Packs, x: Any, dims: tuple[int, ...], keep: bool, float: bool) -> tuple[Any, ...]:
-    if float:
-        return _reduction(_core.sum, x, dims, keep)
-    return _reduction(
-        lambda a, d: np.asarray(a.sum(axis=d, dtype=np.int64)), x, dims, keep
-    )  # exact
-
-
-@op("mean", "the mean over dimensions", x="array", dims="ints", keep="bool")
-def _mean(packs: Packs, x: Any, dims: tuple[int, ...], keep: bool) -> tuple[Any, ...]:
-    return _reduction(_core.mean, x, dims, keep)
-
-
-@op("var", "the variance over dimensions", x="array", dims="ints", correction="int", keep="bool")
-def _var(
-    packs: Packs, x: Any, dims: tuple[int, ...], correction: int, keep: bool
-) -> tuple[Any, ...]:
-    return _reduction(lambda a, d: _core.var(a, d, correction), x, dims, keep)
-
-
-@op(
-    "extreme",
-    "the largest or smallest over dimensions",
-    x="array",
-    dims="ints",
-    largest="bool",
-    keep="bool",
-)
-def _extreme(
-    packs: Packs, x: Any, dims: tuple[int, ...], largest: bool, keep: bool
-) -> tuple[Any, ...]:
-    axes = dims or None
-
-    def extreme(array: Array) -> Array:
-        result = (np.max if largest else np.min)(array, axis=axes, keepdims=keep)
-        return np.asarray(result if array.dtype.kind == "b" else result + array.dtype.type(0))
-
-    return extreme, x  # + 0: a zero is +0, whichever of two the processor took
-
-
-@op(
-    "arg_extreme",
-    "where the first largest or smallest is",
-    x="array",
-    dim="int?",
-    largest="bool",
-    keep="bool",
-)
-def _arg_extreme(
-    packs: Packs, x: Any, dim: int | None, largest: bool, keep: bool
-) -> tuple[Any, ...]:
-    pick = np.argmax if largest else np.argmin
-
-    def where(array: Array) -> Array:
-        at = np.asarray(pick(array, axis=dim), dtype=np.int64)
-        return np.expand_dims(at, dim) if keep and dim is not None else at
-
-    return where, x
-
-
-@op("logical", "whether all, or any, are not 0", x="array", dims="ints", every="bool", keep="bool")
-def _logical(
-    packs: Packs, x: Any, dims: tuple[int, ...], every: bool, keep: bool
-) -> tuple[Any, ...]:
-    run = np.all if every else np.any
-    return (lambda array: np.asarray(run(array, axis=dims or None, keepdims=keep))), x
-
-
-@op("cumsum", "running sums, in double, each rounded once", x="array", dim="int", float="bool")
-def _cumsum(packs: Packs, x: Any, dim: int, float: bool) -> tuple[Any, ...]:
-    def running(array: Array) -> Array:
-        if array.ndim == 0:
-            return array.copy()
-        # accumulate has one order by definition, unlike sum
-        total = np.add.accumulate(array, axis=dim, dtype=np.float64 if float else np.int64)
-        return total.astype(np.float32) if float else total
-
-    return running, x

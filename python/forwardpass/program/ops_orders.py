@@ -8,7 +8,7 @@ import numpy as np
 
 from .ir import Array
 from .ops import Packs, op
-from .ops_arrays import key_of
+from .ops_arrays import copied
 
 
 @op("sort", "sorted along a dimension, equal ones in order: values, indices",
@@ -27,45 +27,15 @@ def _sort(packs: Packs, x: Any, dim: int, descending: bool) -> tuple[Any, ...]:
     return ordered, x
 
 
-@op("scatter", "elements replaced, or added to, along a dimension, in the order of the indices",
-    x="array", index="array", values="array", dim="int", add="bool")  # fmt: skip
-def _scatter(packs: Packs, x: Any, index: Any, values: Any, dim: int, add: bool) -> tuple[Any, ...]:
-    def scatter(array: Array, at: Array, new: Array) -> Array:
-        result = array.copy()
-        if array.ndim == 0:
-            return np.asarray(result + new if add else new, dtype=array.dtype)
-        key: list[Any] = list(np.indices(at.shape, sparse=True))
-        key[dim] = at
-        given = new[tuple(slice(n) for n in at.shape)] if new.ndim else new
-        if add:
-            np.add.at(result, tuple(key), given)
-        else:
-            result[tuple(key)] = given
-        return result
-
-    return scatter, x, index, values
-
-
-@op("put_add", "elements added to where arrays of indices say, in their order",
-    x="array", indices="arrays", dims="ints", values="array")  # fmt: skip
-def _put_add(
-    packs: Packs, x: Any, indices: tuple[Any, ...], dims: tuple[int, ...], values: Any
-) -> tuple[Any, ...]:
-    def put(array: Array, new: Array, *at: Array) -> Array:
-        result = array.copy()
-        np.add.at(result, key_of(array, dims, at), new)
-        return result
-
-    return put, x, values, *indices
-
-
 @op("cumprod", "running products, in double, each rounded once",
     x="array", dim="int", float="bool")  # fmt: skip
 def _cumprod(packs: Packs, x: Any, dim: int, float: bool) -> tuple[Any, ...]:
-    def running(array: Array) -> Array:
+    def running(array: Array, out: Array | None = None) -> Array:
         if array.ndim == 0:
-            return array.copy()
+            return copied(array, out)
         total = np.multiply.accumulate(array, axis=dim, dtype=np.float64 if float else np.int64)
+        if out is not None:
+            return copied(total, out)
         return total.astype(np.float32) if float else total
 
     return running, x
@@ -76,7 +46,7 @@ def _atan2(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
     return _angle, a, b
 
 
-def _angle(y: Array, x: Array) -> Array:
+def _angle(y: Array, x: Array, out: Array | None = None) -> Array:
     """In double, from + - * / alone, rounded once: a series for up to tan(pi / 8), and symmetry."""
     y, x = np.broadcast_arrays(y.astype(np.float64), x.astype(np.float64))
     small, large = (
@@ -93,5 +63,5 @@ def _angle(y: Array, x: Array) -> Array:
     angle = t * series + np.where(turned, np.pi / 4, 0.0)
     angle = np.where(abs(y) > abs(x), np.pi / 2 - angle, angle)
     angle = np.where(np.signbit(x), np.pi - angle, angle)
-    result: Array = np.copysign(angle, y).astype(np.float32)
-    return result
+    angle = np.copysign(angle, y)
+    return angle.astype(np.float32) if out is None else copied(angle, out)

@@ -6,7 +6,7 @@ from typing import Any
 
 from forwardpass import _core
 
-from .ir import Ref
+from .ir import Array, Ref
 from .ops import Packs, op
 from .ops_arrays import checked
 
@@ -77,13 +77,18 @@ def _resize(
     checked(size)
     align = align_corners if "linear" in mode else None
     if factors is None or isinstance(factors, Ref):
-        return (lambda a: F.interpolate(a, size=size, mode=mode, align_corners=align)), x
-    given = [float(f) for f in factors]
-    return (lambda a: F.interpolate(a, scale_factor=given, mode=mode, align_corners=align)), x
+        scale: dict[str, Any] = {"size": size}
+    else:
+        scale = {"scale_factor": [float(f) for f in factors]}
+
+    def resize(array: Array, out: Array | None = None) -> Array:
+        return F.interpolate(array, **scale, mode=mode, align_corners=align, out=out)
+
+    return resize, x
 
 
 @op("pixel_shuffle", "channels to pixels", x="array", factor="int")
 def _pixel_shuffle(packs: Packs, x: Any, factor: int) -> tuple[Any, ...]:
     from forwardpass.nn import functional as F
 
-    return F.pixel_shuffle, x, factor
+    return (lambda array, out=None: F.pixel_shuffle(array, factor, out=out)), x

@@ -51,9 +51,11 @@ def _matmul(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
 
 @op("dot", "the product where one factor is a vector", a="array", b="array")
 def _dot(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
-    def dot(x: Array, y: Array) -> Array:
+    def dot(x: Array, y: Array, out: Array | None = None) -> Array:
         one, two = x.ndim == 1, y.ndim == 1
-        result = _core.matmul(x[None] if one else x, y[:, None] if two else y)
+        if out is not None:
+            out = np.expand_dims(out, (-2, -1) if one and two else -1 if two else -2)
+        result = _core.matmul(x[None] if one else x, y[:, None] if two else y, out)
         if two:
             result = result[..., 0]
         return np.asarray(result[..., 0] if one and two else result[..., 0, :] if one else result)

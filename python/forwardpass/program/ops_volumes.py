@@ -11,7 +11,7 @@ from forwardpass import _core
 
 from .ir import Array
 from .ops import Packs, op
-from .ops_arrays import checked
+from .ops_arrays import checked, copied
 from .ops_products import constant
 
 
@@ -33,7 +33,7 @@ def _conv3d(
         lambda: [_core.PackedLinear(row, part) for row, part in zip(rows, parts, strict=True)]
     )
 
-    def convolve(array: Array) -> Array:
+    def convolve(array: Array, out: Array | None = None) -> Array:
         windows = _windows(array, weight.shape[2:], stride, padding, dilation)
         batch, channels, *spans = windows.shape[:5]
         inner = channels // groups
@@ -43,7 +43,8 @@ def _conv3d(
             part = np.ascontiguousarray(part.transpose(0, 2, 3, 4, 1, 5, 6, 7))
             results.append(layer(part.reshape(batch, *spans, -1)))
         whole = results[0] if groups == 1 else np.concatenate(results, -1)
-        return np.ascontiguousarray(np.moveaxis(whole, -1, 1))
+        turned = np.moveaxis(whole, -1, 1)
+        return np.ascontiguousarray(turned) if out is None else copied(turned, out)
 
     return convolve, x
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace as changed
 from typing import Any
 
-from .arena import FRESH
+from .arena import VIEWS
 from .fold import folded
 from .fuse import fused
 from .ir import Const, Graph, Node, Ref, refs, replace
@@ -23,7 +23,7 @@ def owned(graph: Graph) -> Graph:
     foreign = dict.fromkeys(range(first), True) | {-1: True}  # whether its memory is not its own
     for number, node in enumerate(graph.nodes):
         lent = node.op in ("expand", "flip") or any(foreign[i] for i in _sources(node))
-        foreign[first + number] = node.op not in FRESH and lent
+        foreign[first + number] = node.op in VIEWS and lent
     nodes = list(graph.nodes)
     copies: dict[Any, Ref] = {}
 

@@ -69,7 +69,7 @@ class Compiled:
         lines.append(f" return [{','.join(f'v{i}' for i in wanted)}]")
         self.code = compile("\n".join(lines), "<forwardpass.Program>", "exec")
 
-    def bound(self, arrays: Mapping[int, Array]) -> Callable[..., list[Any]]:
+    def bound(self, arrays: Mapping[int, Any]) -> Callable[..., list[Any]]:
         """The function of the inputs that gives the list of the values that the output uses."""
         names = self.names | {f"o{number}": array for number, array in arrays.items()}
         exec(self.code, names)

@@ -120,6 +120,12 @@ def _norm(a: dict[str, Any]) -> Shape:
     return _same(a)
 
 
+def _add_norm(a: dict[str, Any]) -> Shape:
+    x, residual = a["x"].shape, a["residual"].shape
+    _fits(x == residual, f"input {x} and residual {residual}")
+    return _norm(a)
+
+
 def _channels(a: dict[str, Any]) -> Shape:
     x = a["x"].shape
     for key in ("mean", "var", "weight", "bias"):
@@ -173,7 +179,7 @@ RULES: dict[str, Rule] = {
     "linear": _linear, "matmul": _matmul, "conv": _conv, "layer_norm": _norm, "rms_norm": _norm,
     "batch_norm": _channels, "group_norm": _channels, "reshape": _reshape, "where": _where,
     "transpose": _transpose, "cat": _cat, "embedding": _embedding, "attention": _attention,
-    "swiglu": _swiglu,
+    "swiglu": _swiglu, "add_layer_norm": _add_norm, "add_rms_norm": _add_norm,
 }  # fmt: skip
 for _op in ("add", "sub", "mul", "div", "maximum", "minimum", "floor_divide", "remainder", "fmod",
             "eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor", "atan2"):  # fmt: skip

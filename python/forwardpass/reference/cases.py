@@ -55,11 +55,11 @@ def _norm_calls(name: str, kind: str, op: str) -> Iterator[Arguments]:
     for rows, n in _row_shapes() if kind == "unit" else ((3, n) for n in ROWS):
         new.call += 1
         call: Arguments = {"input": new("input", (rows, n), kind)}
-        if op == "add_rms_norm":
+        if op.startswith("add"):
             call["residual"] = new("residual", (rows, n), kind)
         call["normalized_shape"] = (n,)
         call["weight"] = new("weight", (n,)) if new.call % 4 else None
-        if op == "layer_norm":
+        if op.endswith("layer_norm"):
             call["bias"] = new("bias", (n,)) if new.call % 3 else None
             call["eps"] = (1e-5, 1e-6, 0.1)[new.call % 3]
         else:
@@ -74,7 +74,7 @@ def _norm_trailing(name: str, op: str) -> Iterator[Arguments]:
         new.call += 1
         normalized = shape[len(shape) - trailing :]
         call: Arguments = {"input": new("input", shape), "normalized_shape": normalized}
-        if op == "add_rms_norm":
+        if op.startswith("add"):
             call["residual"] = new("residual", shape)
         call["weight"] = new("weight", normalized)
         yield call
@@ -94,6 +94,10 @@ def rms_norm() -> list[Case]:
 
 def add_rms_norm() -> list[Case]:
     return _norm("add_rms_norm", ("unit", "wide", "sprinkled"))
+
+
+def add_layer_norm() -> list[Case]:
+    return _norm("add_layer_norm", ("unit", "sprinkled"))
 
 
 def layer_norm() -> list[Case]:

@@ -197,6 +197,7 @@ def _all() -> list[Op]:
     transposed = {"input": REQUIRED, "weight": REQUIRED, "bias": None, **back, **_EPILOGUE}
     rms = {"input": REQUIRED, **_NORM, "eps": None}
     add_rms = {"input": REQUIRED, "residual": REQUIRED, **_NORM, "eps": None}
+    add_layer = {"input": REQUIRED, "residual": REQUIRED, **_NORM, "bias": None, "eps": 1e-5}
     layer = {"input": REQUIRED, **_NORM, "bias": None, "eps": 1e-5}
     leaky = {"input": REQUIRED, "negative_slope": 0.01}
     gelu = {"input": REQUIRED, "approximate": "none"}
@@ -222,6 +223,7 @@ def _all() -> list[Op]:
         Op("rms_norm", rows.rms_norm, rms, cases.rms_norm),
         Op("add_rms_norm", rows.add_rms_norm, add_rms, cases.add_rms_norm, outputs=2),
         Op("layer_norm", rows.layer_norm, layer, cases.layer_norm),
+        Op("add_layer_norm", rows.add_layer_norm, add_layer, cases.add_layer_norm, outputs=2),
         Op("softmax", rows.softmax, over, partial(cases.softmax, "softmax")),
         Op("log_softmax", rows.log_softmax, over, partial(cases.softmax, "log_softmax")),
         *map(_unary, ("exp", "expm1", "log", "log1p", "erf")),

@@ -1,4 +1,4 @@
-"""rms_norm, add_rms_norm, layer_norm, softmax and log_softmax in float64, with their bounds.
+"""rms_norm, layer_norm, both of sums, softmax and log_softmax in float64, with their bounds.
 
 A row sum has 64 partials by index mod 64 and a tree of depth 6 (+2 +4), so each of n terms passes
 at most ceil(n / 64) + 6 roundings; where the terms are added, not fma'd, the first addition (to
@@ -63,9 +63,14 @@ def add_rms_norm(
     input: Any, residual: Any, normalized_shape: Any, weight: Any = None, eps: Any = None
 ) -> tuple[Bounded, Bounded]:
     """z = x + residual rounded to float32 (so exact as an output), then rms_norm of that z."""
+    z, total = _sum(input, residual)
+    return rms_norm(z, normalized_shape, weight, eps), total
+
+
+def _sum(input: Any, residual: Any) -> tuple[Any, Bounded]:
     with np.errstate(all="ignore"):
         z = np.add(np.asarray(input), np.asarray(residual), dtype=np.float32)
-    return rms_norm(z, normalized_shape, weight, eps), (float64(z), np.zeros(z.shape))
+    return z, (float64(z), np.zeros(z.shape))
 
 
 def variance_bound(d: F64, mean_error: F64, variance: F64, n: int) -> F64:
@@ -120,6 +125,15 @@ def layer_norm(
         if weight is not None or bias is not None:
             y, tolerance = rounded(y, tolerance, underflow=weight is not None)
         return y.reshape(x.shape), (tolerance * SLACK).reshape(x.shape)
+
+
+def add_layer_norm(
+    input: Any, residual: Any, normalized_shape: Any, weight: Any = None, bias: Any = None,
+    eps: Any = 1e-5,
+) -> tuple[Bounded, Bounded]:  # fmt: skip
+    """As add_rms_norm, with layer_norm."""
+    z, total = _sum(input, residual)
+    return layer_norm(z, normalized_shape, weight, bias, eps), total
 
 
 def softmax(input: Any, dim: int) -> Bounded:

@@ -29,7 +29,7 @@ from ._channels import (
 )
 from ._convolutions import conv2d, conv_transpose1d, conv_transpose2d
 from ._lookup import embedding, embedding_bag
-from ._norms import add_rms_norm, layer_norm, rms_norm
+from ._norms import add_layer_norm, add_rms_norm, layer_norm, rms_norm
 from ._pad import pad
 from ._pools import (
     adaptive_avg_pool1d,
@@ -63,6 +63,7 @@ __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
+    "add_layer_norm",
     "add_rms_norm",
     "avg_pool1d",
     "avg_pool2d",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from .._typing import Array, ArrayInput
 
+_add_layer_norm = _core.add_layer_norm
 _add_rms_norm = _core.add_rms_norm
 _layer_norm = _core.layer_norm
 _rms_norm = _core.rms_norm
@@ -65,3 +66,22 @@ def layer_norm(
     Follows torch.nn.functional.layer_norm.
     """
     return _layer_norm(input, normalized_shape, weight, bias, eps, out)
+
+
+def add_layer_norm(
+    input: ArrayInput,
+    residual: ArrayInput,
+    normalized_shape: int | Sequence[int],
+    weight: ArrayInput | None = None,
+    bias: ArrayInput | None = None,
+    eps: float = 1e-5,
+    *,
+    out: Array | None = None,
+    out_sum: Array | None = None,
+) -> tuple[Array, Array]:
+    """(layer_norm(s), s) with s = input + residual, in one pass over memory.
+
+    The bits are those of the two steps. `out` receives the first, `out_sum` the second. torch has
+    no such function.
+    """
+    return _add_layer_norm(input, residual, normalized_shape, weight, bias, eps, out, out_sum)
