@@ -100,6 +100,15 @@ CASES = {
     "cumsum": ({"x": X}, {"dim": 1, "float": True}),
     "cumsum whole": ({"x": WHOLE}, {"dim": -1, "float": False}),
     "cumprod": ({"x": X}, {"dim": 1, "float": True}),
+    "histogram": ({"x": X}, {"bins": 9, "low": -1, "high": 1.0}),
+    "search": ({"table": np.sort(WIDTH), "x": X}, {"right": True, "dtype": "int64"}),
+    "put_masked": ({"x": X, "mask": BITS, "values": Y}, {}),
+    "scatter_reduce": ({"x": X, "index": abs(ROWS)[None], "values": Y},
+                       {"dim": 0, "mode": "mean", "with_own": False}),
+    "grouped_matmul": ({"x": X[0], "ends": np.array([3, 3, 30]),
+                        "weight": make("into/g", (3, 400, 320))}, {}),
+    "grouped_matmul computed": ({"x": X[0], "ends": np.array([3, 3, 30]),
+                                 "matrix": make("into/g", (3, 400, 320))}, {}),
     "cat": ({"xs": (X, Y)}, {"dim": 1}),
     "stack": ({"xs": (X, Y)}, {"dim": 1}),
     "copy": ({"x": X.transpose(2, 0, 1)}, {}),
@@ -136,7 +145,8 @@ for _name, _op in OPS.items():
 # Work inside these needs memory of its own.
 WITHIN = {"maximum", "minimum", "sign", "cast whole", "cast narrow", "pick pairs", "put_add",
           "cumsum", "cumprod", "atan2", "conv3d", "resize", "pixel_shuffle", "pad mirrored",
-          "scatter", "sum apart", "triangle", "triangle lower"}  # fmt: skip
+          "histogram", "search", "put_masked", "scatter_reduce", "scatter", "sum apart",
+          "triangle", "triangle lower"}  # fmt: skip
 
 
 def graph(name):
@@ -153,6 +163,7 @@ def graph(name):
             else:
                 refs.append(None if array is None else Ref(len(inputs)))
                 inputs += [] if array is None else [array]
+        key = {"matrix": "weight"}.get(key, key)  # one that is no constant
         given[key] = tuple(refs) if isinstance(value, tuple) else refs[0]
     specs = [Input(f"x{i}", x.shape, str(x.dtype)) for i, x in enumerate(inputs)]
     node = Node(name.split()[0], given)

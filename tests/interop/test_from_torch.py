@@ -19,7 +19,7 @@ X = torch.randn(2, 5, 6)
 def test_missing_ops_are_all_named_with_their_places():
     class Largest(nn.Module):
         def forward(self, x):
-            return torch.cummax(x, -1).values
+            return torch.i0(x)
 
     class Net(nn.Module):
         def __init__(self):
@@ -32,7 +32,7 @@ def test_missing_ops_are_all_named_with_their_places():
     with pytest.raises(NotImplementedError) as caught:
         forwardpass.from_torch(Net(), X)
     text = str(caught.value)
-    assert "aten.cummax.default: in first.1, second" in text
+    assert "prims.bessel_i0.default: in first.1, second" in text
     assert "fft" in text
 
 

@@ -13,6 +13,7 @@ F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 INDEX = torch.tensor([[0, 2, 1, 3], [3, 0, 2, 1], [1, 1, 0, 0]])
+CUBE, KERNEL = torch.randn(2, 4, 5, 6, 7), torch.randn(4, 3, 3, 2, 3)
 FUNCTIONS = {
     "angles": lambda x: (x.atan(), torch.atan2(x, x.flip(0)), x.clamp(-1, 1).asin(), x.tan()),
     "arc cosine": lambda x: x.clamp(-1, 1).acos(),
@@ -41,6 +42,32 @@ FUNCTIONS = {
         x[None, None], torch.stack([x / 3, -x / 3], -1)[None], align_corners=False
     ),
     "folds": lambda x: F.fold(F.unfold(x[None, None], 3, padding=1), x.shape, 3, padding=1),
+    "histc": lambda x: (torch.histc(x, 5, -1, 1), torch.histc(INDEX.float(), 4, 0, 3)),
+    "lookups": lambda x: (
+        torch.searchsorted(x.sort(-1)[0], x, right=True),
+        torch.bucketize(x, torch.tensor([-1.0, 0.0, 0.5])),
+    ),
+    "masked_scatter": lambda x: x.masked_scatter(x > 0, x.flip(0).flip(1)),
+    "scatter_reduce": lambda x: tuple(
+        x.scatter_reduce(1, INDEX, x * 2, mode, include_self=own)
+        for mode in ("sum", "prod", "mean", "amax", "amin")
+        for own in (True, False)
+    ),
+    "medians": lambda x: (
+        x.median(),
+        *torch.median(x, 1, keepdim=True),
+        torch.median(torch.where(x > 1, torch.nan, x), 0)[0],
+    ),
+    "running extremes": lambda x: (
+        *torch.cummax(x, 1),
+        *torch.cummin(torch.where(x > 1, torch.nan, x), 0),
+    ),
+    "volumes": lambda x: (
+        F.avg_pool3d(CUBE * x.sum(), 3, 2, 1, ceil_mode=True, count_include_pad=False),
+        F.max_pool3d(CUBE * x.sum(), (1, 2, 3), 2),
+        F.adaptive_avg_pool3d(CUBE * x.sum(), (2, 3, 1)),
+        F.conv_transpose3d(CUBE * x[0, 0], KERNEL, None, (2, 1, 3), 1, (1, 0, 2), 2),
+    ),
     "bicubic": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bicubic"),
 }
 

@@ -73,6 +73,12 @@ def gpt2():
     return build("GPT2LMHeadModel", **sizes, **TOKENS, use_cache=False)
 
 
+def mixtral():
+    """Two of four experts for each token."""
+    options = {"num_local_experts": 4, "num_experts_per_tok": 2, "num_key_value_heads": 2}
+    return build("MixtralModel", **SMALL, **options, vocab_size=100, use_cache=False)
+
+
 def llama():
     more = {"num_key_value_heads": 2, "use_cache": False, "vocab_size": 100}
     return build("LlamaForCausalLM", **SMALL, **more)
@@ -82,6 +88,7 @@ MODELS = {
     "bert": (lambda: build("BertModel", **SMALL, vocab_size=100), masked, TEXT),
     "gpt2": (gpt2, text, TEXT),
     "llama": (llama, text, TEXT),
+    "mixtral": (mixtral, text, TEXT),
     "vit": (lambda: build("ViTModel", **VISION), pixels, {0: "batch"}),
     "whisper_encoder": (
         lambda: whisper().encoder,

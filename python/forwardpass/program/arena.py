@@ -29,7 +29,7 @@ def _names(text: str) -> frozenset[str]:
 # write to, or a tuple of them, behind their other arguments.
 VIEWS = _names("reshape transpose index diagonal expand item flip unfold")
 # Ops whose results NumPy allocates.
-MADE = _names("sort gather")
+MADE = _names("sort gather median cumulative_extreme")
 # Ops that do no arithmetic in NumPy, which would warn of NaN and infinities.
 QUIET = _names(
     """linear matmul conv conv_transpose layer_norm rms_norm group_norm batch_norm softmax

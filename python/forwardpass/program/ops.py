@@ -111,6 +111,7 @@ def check_args(name: str, args: Mapping[str, Any]) -> None:
 from . import (  # noqa: E402, F401  (they fill the table)
     ops_arrays,
     ops_attention,
+    ops_counting,
     ops_indexing,
     ops_layers,
     ops_numbers,

@@ -27,6 +27,39 @@ def _sort(packs: Packs, x: Any, dim: int, descending: bool) -> tuple[Any, ...]:
     return ordered, x
 
 
+@op("cumulative_extreme", "the largest, or smallest, so far: values, and where they last were",
+    x="array", dim="int", largest="bool")  # fmt: skip
+def _cumulative_extreme(packs: Packs, x: Any, dim: int, largest: bool) -> tuple[Any, ...]:
+    def running(array: Array) -> tuple[Array, Array]:
+        if array.ndim == 0:
+            return array.copy(), np.zeros((), np.int64)
+        best = (np.maximum if largest else np.minimum).accumulate(array, axis=dim)
+        steps = np.arange(array.shape[dim]).reshape(
+            [-1] + [1] * (array.ndim - 1 - dim % array.ndim)
+        )
+        at = np.maximum.accumulate(np.where((array == best) | (array != array), steps, 0), axis=dim)
+        return np.take_along_axis(array, at, dim), at
+
+    return running, x
+
+
+@op("median", "the lower of the middle ones along a dimension, NaN if any: values, indices",
+    x="array", dim="int")  # fmt: skip
+def _median(packs: Packs, x: Any, dim: int) -> tuple[Any, ...]:
+    def median(array: Array) -> tuple[Array, Array]:
+        if array.ndim == 0:
+            return array.copy(), np.zeros((), np.int64)
+        order = np.argsort(array, axis=dim, kind="stable")
+        at = np.take(order, [(array.shape[dim] - 1) // 2], axis=dim)
+        if array.dtype.kind == "f":
+            missing = np.isnan(array)
+            first = np.argmax(missing, axis=dim, keepdims=True)
+            at = np.where(missing.any(axis=dim, keepdims=True), first, at)
+        return np.take_along_axis(array, at, dim).squeeze(dim), at.squeeze(dim)
+
+    return median, x
+
+
 @op("cumprod", "running products, in double, each rounded once",
     x="array", dim="int", float="bool")  # fmt: skip
 def _cumprod(packs: Packs, x: Any, dim: int, float: bool) -> tuple[Any, ...]:

@@ -63,6 +63,32 @@ def _dot(packs: Packs, a: Any, b: Any) -> tuple[Any, ...]:
     return dot, a, b
 
 
+@op("grouped_matmul", "the product of each group of rows, up to an end, with a matrix of its own",
+    x="array", weight="array", ends="array")  # fmt: skip
+def _grouped_matmul(packs: Packs, x: Any, weight: Any, ends: Any) -> tuple[Any, ...]:
+    packed: list[Any] = []
+    if constant(weight):
+        packed = packs.once(
+            lambda: [_core.PackedLinear(np.ascontiguousarray(matrix.T)) for matrix in weight]
+        )
+
+    def multiply(rows: Array, matrices: Array, stops: Array, out: Array | None = None) -> Array:
+        result = np.empty((len(rows), matrices.shape[2]), np.float32) if out is None else out
+        start = 0
+        for number, stop in enumerate(stops.tolist()):
+            if start < stop <= len(rows):
+                part, to = rows[start:stop], result[start:stop]
+                if packed:
+                    packed[number](part, None, 0.01, None, to)
+                else:
+                    _core.matmul(part, matrices[number], to)
+                start = stop
+        result[start:] = 0
+        return result
+
+    return multiply, x, weight, ends
+
+
 @op(
     "conv",
     "a convolution of one or two dimensions, + bias, activation, + residual",

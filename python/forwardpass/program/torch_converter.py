@@ -75,6 +75,8 @@ class Converter:
     def put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T:
         """A tensor's numbers of now, as a constant; not copied, those of always."""
         tensor = tensor.detach()
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            tensor = tensor.float()  # exact; results of such a dtype are refused
         if tensor.dtype not in _DTYPES:
             raise UnsupportedError(
                 f"{name} of dtype {tensor.dtype}; convert the module with module.float()"

@@ -6,6 +6,7 @@ from . import (  # noqa: F401  (they fill the table)
     arithmetic,
     arrays,
     convolutions,
+    counting,
     indexing,
     layers,
     norms,
@@ -14,6 +15,7 @@ from . import (  # noqa: F401  (they fill the table)
     products,
     reductions,
     views,
+    volumes,
 )
 from .table import ATEN
 

@@ -34,7 +34,9 @@ def _conv(c: Converter, out: T, a: dict[str, Any]) -> Any:
     dims = len(weight.shape) - 2
     whole = dims == 3 and not a.get("transposed", "output_padding" in a)
     if dims not in (1, 2) and not whole:
-        raise unsupported(f"a transposed convolution of {dims} dimensions")
+        from .volumes import spread
+
+        return spread(c, out, a)
     stride, dilation = numbers(a["stride"], dims), numbers(a["dilation"], dims)
     padding = a["padding"]
     if isinstance(padding, str):

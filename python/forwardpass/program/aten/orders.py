@@ -95,3 +95,37 @@ def _prod(c: Converter, out: T, a: dict[str, Any]) -> Any:
     shape = [n for d, n in enumerate(x.shape) if d != dim]
     last = indexed(c, running, [ALL] * dim + [-1], shape)
     return reshaped(c, last, out.shape)
+
+
+def _running(largest: bool) -> Any:
+    def convert(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+        x = a["self"]
+        args = {"dim": dim_of(a["dim"], x), "largest": largest}
+        whole = c.emit("cumulative_extreme", x.shape, x.dtype, x=x, **args)
+        return (
+            c.emit("item", x.shape, x.dtype, x=whole, number=0),
+            c.emit("item", x.shape, "int64", x=whole, number=1),
+        )
+
+    return convert
+
+
+aten("cummax")(_running(True))
+aten("cummin")(_running(False))
+
+
+@aten("median", "median.dim")
+def _median(c: Converter, out: Any, a: dict[str, Any]) -> Any:
+    x = a["self"]
+    alone = hasattr(out, "value")
+    if alone:
+        x = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1])
+    dim = dim_of(a.get("dim", 0), x)
+    shape = [n for d, n in enumerate(x.shape) if d != dim]
+    whole = c.emit("median", shape, x.dtype, x=x, dim=dim)
+    values = c.emit("item", shape, x.dtype, x=whole, number=0)
+    if alone:
+        return values
+    indices = c.emit("item", shape, "int64", x=whole, number=1)
+    kept = [c.tensor(None, fake).shape for fake in out]
+    return [reshaped(c, y, s) for y, s in zip((values, indices), kept, strict=True)]

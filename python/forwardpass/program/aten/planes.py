@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ..ir import Size
 from .convolutions import numbers
-from .table import aten, unsupported
-from .views import reshaped, transposed
+from .table import aten
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -48,32 +46,6 @@ def _max(dims: int) -> Any:
 
 aten("max_pool1d", "max_pool1d_with_indices")(_max(1))
 aten("max_pool2d", "max_pool2d_with_indices")(_max(2))
-
-
-@aten("max_pool3d", "max_pool3d_with_indices")
-def _max_volumes(c: Converter, out: Any, a: dict[str, Any]) -> Any:
-    """The largest of planes, then along the first of the three dimensions."""
-    several = not hasattr(out, "value")
-    y, x = c.tensor(None, out[0]) if several else out, a["self"]
-    if len(x.shape) != 5:
-        raise unsupported("a max_pool3d without a batch")
-    batch, channels, depth, height, width = x.shape
-    down, rows, columns = y.shape[2:]
-    given = {"kernel": a["kernel_size"], "stride": a["stride"] or a["kernel_size"]}
-    given |= {"padding": a["padding"], "dilation": a["dilation"]}
-    args = {key: numbers(value, 3) for key, value in given.items()}
-    size = Size("*", (batch, channels))
-
-    def pooled(z: T, shape: list[Any], axes: slice) -> T:
-        parts = {key: value[axes] for key, value in args.items()}
-        return c.emit("max_pool", shape, y.dtype, x=z, ceil=a["ceil_mode"], **parts)
-
-    z = reshaped(c, x, [size, depth, height, width])
-    z = pooled(z, [size, depth, rows, columns], slice(1, 3))
-    z = transposed(c, reshaped(c, z, [size, depth, Size("*", (rows, columns))]), [0, 2, 1])
-    z = pooled(z, [size, Size("*", (rows, columns)), down], slice(0, 1))
-    z = reshaped(c, transposed(c, z, [0, 2, 1]), y.shape)
-    return (z, None) if several else z
 
 
 def _adaptive(dims: int, largest: bool) -> Any:
