@@ -13,6 +13,13 @@ F = torch.nn.functional
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 INDEX = torch.tensor([[0, 2, 1, 3], [3, 0, 2, 1], [1, 1, 0, 0]])
+
+
+def checked(x):
+    torch._check(x.max().item() < 100)
+    return x + 1
+
+
 CUBE, KERNEL = torch.randn(2, 4, 5, 6, 7), torch.randn(4, 3, 3, 2, 3)
 FUNCTIONS = {
     "angles": lambda x: (x.atan(), torch.atan2(x, x.flip(0)), x.clamp(-1, 1).asin(), x.tan()),
@@ -68,6 +75,12 @@ FUNCTIONS = {
         F.adaptive_avg_pool3d(CUBE * x.sum(), (2, 3, 1)),
         F.conv_transpose3d(CUBE * x[0, 0], KERNEL, None, (2, 1, 3), 1, (1, 0, 2), 2),
     ),
+    "divisions": lambda x: tuple(
+        torch.div(y, d, rounding_mode=mode)
+        for mode in ("floor", "trunc")
+        for y, d in ((x, 0.3), ((x * 9).long(), 2), ((x * 9).long(), -2))
+    ),
+    "assertions": checked,
     "bicubic": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bicubic"),
 }
 

@@ -24,6 +24,12 @@ class T(NamedTuple):
     dtype: str
 
 
+class Unknown(NamedTuple):
+    """A number that depends on data: refused where something but an assertion uses it."""
+
+    text: str
+
+
 class UnsupportedError(NotImplementedError):
     """What the table cannot express, in words."""
 
@@ -87,7 +93,10 @@ class Converter:
     def argument(self, value: Any) -> Any:
         """A node's argument: T, number, Size, str, None, numpy dtype name, or lists of those."""
         if isinstance(value, fx.Node):
-            return self.env[value]
+            found = self.env[value]
+            if isinstance(found, Unknown):
+                raise UnsupportedError(found.text)
+            return found
         if isinstance(value, (list, tuple)):
             return [self.argument(item) for item in value]
         if isinstance(value, torch.dtype):
@@ -146,11 +155,26 @@ def _plain(value: Any) -> Any:
     return value
 
 
+_ASSERTIONS = {
+    f"aten.{name}.default"
+    for name in ("_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size")
+}  # torch asks for these of numbers that depend on data; the graph is right without them
+
+
 def _convert(c: Converter, node: fx.Node) -> Any:
     fake = node.meta.get("val")
     if isinstance(fake, (int, torch.SymInt)) and not isinstance(fake, bool):
-        return c.size(fake)
+        try:
+            return c.size(fake)
+        except UnsupportedError as error:
+            return Unknown(str(error))
     target: Any = node.target
+    if str(target) in _ASSERTIONS:
+        return None
+    if str(target) == "aten._local_scalar_dense.default" or isinstance(fake, torch.SymFloat):
+        return Unknown(
+            f"a number that depends on data, or a float that depends on sizes ({target})"
+        )
     if isinstance(target, torch._ops.OpOverload):
         convert = ATEN.get(str(target))
         if convert is None:

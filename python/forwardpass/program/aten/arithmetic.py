@@ -64,12 +64,14 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 def _div(c: Converter, out: T, a: dict[str, Any]) -> Any:
     x, y = c.array(a["self"], out.dtype), c.array(a["other"], out.dtype)
     mode = a.get("rounding_mode")
-    if mode is None or is_float(out):
-        y = c.emit("div", out.shape, out.dtype, a=x, b=y)
-        return y if mode is None else c.like("floor" if mode == "floor" else "trunc", y, x=y)
     if mode == "floor":
         return c.emit("floor_divide", out.shape, out.dtype, a=x, b=y)
-    raise unsupported("aten.div of integers with rounding_mode='trunc'")
+    if mode is None or is_float(out):
+        z = c.emit("div", out.shape, out.dtype, a=x, b=y)
+        return z if mode is None else c.like("trunc", z, x=z)
+    rest = c.emit("fmod", out.shape, out.dtype, a=x, b=y)
+    whole = c.emit("sub", out.shape, out.dtype, a=x, b=rest)
+    return c.emit("floor_divide", out.shape, out.dtype, a=whole, b=y)
 
 
 for _name in ("and", "or", "xor"):

@@ -40,7 +40,7 @@ def _dropout(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     return a["input"] if hasattr(out, "value") else (a["input"], None)
 
 
-@aten("sym_constrain_range_for_size", "_assert_async.msg", "_assert_scalar", "sym_constrain_range")
+@aten("_assert_async.msg")
 def _nothing(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     return None
 
