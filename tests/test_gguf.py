@@ -61,7 +61,7 @@ def permuted(array, heads):
     return array.reshape(heads, 2, -1, *array.shape[1:]).swapaxes(1, 2).reshape(array.shape)
 
 
-def write(path, kind, state):
+def write(path, kind, state, factors=None):
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_block_count(2)
@@ -88,6 +88,8 @@ def write(path, kind, state):
         quantise = gguf.GGMLQuantizationType[kind if array.ndim == 2 else "F32"]
         raw = gguf.quantize(np.ascontiguousarray(array), quantise)
         writer.add_tensor(f"{ours}.weight", raw, raw_dtype=quantise)
+    if factors is not None:
+        writer.add_tensor("rope_freqs.weight", factors)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -202,6 +204,26 @@ def test_every_cut_of_a_header_is_refused(tmp_path):
             open_file(path)
 
 
+def test_factors_of_the_rotary_frequencies(tmp_path):
+    pytest.importorskip("gguf")
+    state, factors = net.llama_state(CONFIG), np.geomspace(1, 8, 16).astype(np.float32)
+    found = models.load(write(tmp_path / "m.gguf", "F32", state, factors))
+    scaling = {"rope_type": "factors", "factors": factors.tolist()}
+    expected = models.load(net.write(tmp_path / "m", {**CONFIG, "rope_scaling": scaling}, state))
+    plain = models.load(net.write(tmp_path / "p", CONFIG, state))
+    ids = np.arange(20)[None]
+    assert_same_bytes(found(ids), expected(ids))
+    assert np.abs(found(ids) - plain(ids)).max() > 1e-4
+
+
+@pytest.mark.parametrize("factors", [np.ones(3, np.float32), np.zeros(16, np.float32)])
+def test_factors_that_do_not_fit(tmp_path, factors):
+    pytest.importorskip("gguf")
+    path = write(tmp_path / "m.gguf", "F32", net.llama_state(CONFIG), factors)
+    with pytest.raises(ValueError, match="factors"):
+        models.load(path)
+
+
 @pytest.mark.parametrize(
     ("tensor", "message"),
     [
@@ -209,6 +231,8 @@ def test_every_cut_of_a_header_is_refused(tmp_path):
         (("a", (33,), 8, 0), "does not fit format Q8_0"),
         (("a", (4,), 99, 0), "unknown format 99"),
         (("blk.0.attn_q.weight", (4, 4), 0, 0), "heads"),
+        (("rope_freqs.weight", (4, 4), 0, 0), "one dimension"),
+        (("rope_freqs.weight", (1 << 40,), 0, 0), "one dimension"),
     ],
 )
 def test_malformed_tensors(tmp_path, tensor, message):

@@ -97,6 +97,9 @@ def test_models_turn_by_scaled_angles_and_decode_in_any_chunks():
         ({**LLAMA3, "low_freq_factor": 4.0}, ValueError, "high_freq_factor must be above"),
         ({**LLAMA3, "factor": "8"}, ValueError, "factor must be a number above 0, got '8'"),
         ("linear", ValueError, "must be an object"),
+        ({"rope_type": "factors"}, ValueError, "factors must be a number above 0, got None"),
+        ({"rope_type": "factors", "factors": [1, 0.0]}, ValueError, "factors must be a number"),
+        ({"rope_type": "factors", "factors": [1.0]}, ValueError, "1 factors for"),
     ],
 )
 def test_errors(scaling, error, text):

@@ -104,11 +104,13 @@ def read(path: str | os.PathLike[str]) -> Source:
         ) from None
     fields, infos, data = open_file(name, _VOCABULARY)
     config = _config(fields, infos)
+    if "rope_freqs.weight" in infos:
+        config["rope_scaling"] = _factors(infos["rope_freqs.weight"], data, name)
     heads = (config.get("num_attention_heads"), config.get("num_key_value_heads"))
     formats = {int(kind): (kind, *sizes) for kind, sizes in GGML_QUANT_SIZES.items()}
     tensors = {}
     for key, info in infos.items():
-        if key == "rope_freqs.weight":  # what of it matters, from_config refuses
+        if key == "rope_freqs.weight":
             continue
         try:
             tensors[_renamed(key)] = _stored(key, info, data, formats, heads)
@@ -128,9 +130,7 @@ def _config(fields: dict[str, Any], tensors: dict[str, TensorInfo]) -> dict[str,
         if (value := fields.get(f"{kind}.{theirs}")) is not None:
             config[ours] = value
     scaling = fields.get(f"{kind}.rope.scaling.type", "none")
-    if "rope_freqs.weight" in tensors:
-        config["rope_scaling"] = {"rope_type": "the tensor rope_freqs.weight"}
-    elif scaling != "none":
+    if scaling != "none":
         factor = fields.get(f"{kind}.rope.scaling.factor")
         config["rope_scaling"] = {"rope_type": scaling, "factor": factor}
     for ours in ("bos", "eos"):
@@ -139,6 +139,14 @@ def _config(fields: dict[str, Any], tensors: dict[str, TensorInfo]) -> dict[str,
     if table is not None and table.shape:
         config["vocab_size"] = table.shape[0]
     return config
+
+
+def _factors(info: TensorInfo, data: Any, where: str) -> dict[str, Any]:
+    """What divides each rotary frequency."""
+    stop = info.offset + 4 * math.prod(info.shape)
+    if info.kind != 0 or len(info.shape) != 1 or stop > len(data):  # 0: F32
+        raise ValueError(f"{where}: the tensor 'rope_freqs.weight' must be F32 of one dimension")
+    return {"rope_type": "factors", "factors": data[info.offset : stop].view("<f4").tolist()}
 
 
 def _renamed(name: str) -> str:

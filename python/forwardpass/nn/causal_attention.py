@@ -40,7 +40,7 @@ class CausalSelfAttention(StackingLayer):
         bias           of q_proj, k_proj and v_proj (or qkv_proj); out_bias of o_proj
         rope_base      base of the rotary embedding, None for none; rotary_dim and interleaved as in
                        F.rotary_embedding
-        rope_scaling   of kind "linear" or "llama3", with the keys of a config.json; None for none
+        rope_scaling   of kind "linear", "llama3" (with the keys of a config.json) or "factors"
         stacked        one Linear qkv_proj (rows of q, then k, then v, as in Phi-3) instead of
                        q_proj, k_proj and v_proj (as in Llama)
 
@@ -100,6 +100,8 @@ class CausalSelfAttention(StackingLayer):
                 f"{_OP}: rotary_dim must be even and at most head_dim, got {self.rotary_dim} "
                 f"and {size}"
             )
+        if rope_base is not None and self.rope_scaling:
+            self.rope_scaling.frequencies(self.rotary_dim, rope_base)  # its errors, now
         more = (device, dtype)
         if stacked:
             setattr(self, self._whole, Linear(width, (heads + 2 * groups) * size, bias, *more))

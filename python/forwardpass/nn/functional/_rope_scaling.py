@@ -13,7 +13,7 @@ from forwardpass import _core
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-_KINDS = ("linear", "llama3")
+_KINDS = ("linear", "llama3", "factors")
 
 
 class RopeScaling(NamedTuple):
@@ -21,7 +21,8 @@ class RopeScaling(NamedTuple):
 
     linear: f / factor. llama3, with the wavelength 2 pi / f in parts of `original` positions: f
     where it is under 1 / high, f / factor where it is over 1 / low, and between the two the mean
-    (1 - s) f / factor + s f, s = (original / wavelength - low) / (high - low).
+    (1 - s) f / factor + s f, s = (original / wavelength - low) / (high - low). factors: each f over
+    a number of its own, as GGUF files have them in `rope_freqs.weight`.
     """
 
     kind: str
@@ -29,6 +30,7 @@ class RopeScaling(NamedTuple):
     low: float = 1.0
     high: float = 4.0
     original: float = 8192.0
+    factors: tuple[float, ...] = ()
 
     @classmethod
     def from_config(
@@ -36,8 +38,8 @@ class RopeScaling(NamedTuple):
     ) -> RopeScaling | None:
         """From the keys of a config.json's rope_scaling; None for the kind "default".
 
-        NotImplementedError for another kind than linear and llama3, ValueError for numbers that
-        make no sense.
+        NotImplementedError for another kind than linear, llama3 and factors, ValueError for
+        numbers that make no sense.
         """
         kind = config.get("rope_type", config.get("type", "default"))
         if kind == "default":
@@ -47,6 +49,10 @@ class RopeScaling(NamedTuple):
                 f"{where}: RoPE scaled as {kind!r:.80} is not supported; known are default, "
                 + ", ".join(_KINDS)
             )
+        if kind == "factors":
+            given = config.get("factors")
+            given = list(given) if isinstance(given, (list, tuple)) else [given]
+            return cls(kind, 1.0, factors=tuple(_real(n, "factors", where) for n in given))
         numbers = [_number(config, "factor", where)]
         if kind == "llama3":
             names = ("low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
@@ -61,6 +67,12 @@ class RopeScaling(NamedTuple):
     def frequencies(self, dim: int, base: float) -> npt.NDArray[np.float64]:
         """Of the dim / 2 pairs: + - * / and comparisons alone, each rounded once."""
         plain = _core._rotary_frequencies(dim, base)
+        if self.kind == "factors":
+            if len(self.factors) != len(plain):
+                raise ValueError(
+                    f"rope_scaling has {len(self.factors)} factors for {len(plain)} frequencies"
+                )
+            return plain / np.array(self.factors)
         slow = plain / self.factor
         if self.kind == "linear":
             return slow
@@ -72,7 +84,10 @@ class RopeScaling(NamedTuple):
 
 
 def _number(config: Mapping[str, Any], name: str, where: str) -> float:
-    value = config.get(name)
+    return _real(config.get(name), name, where)
+
+
+def _real(value: Any, name: str, where: str) -> float:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not real or not 0 < value < math.inf:  # type: ignore[operator]
         raise ValueError(f"{where}: {name} must be a number above 0, got {value!r:.80}")
