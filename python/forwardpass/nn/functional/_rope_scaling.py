@@ -62,17 +62,18 @@ class RopeScaling(NamedTuple):
                     f"{where}: high_freq_factor must be above low_freq_factor, got {numbers[2]} "
                     f"and {numbers[1]}"
                 )
-        return cls(kind, *numbers)
+        factor, *more = numbers
+        return cls(kind, factor, *more)  # type: ignore[arg-type]
 
     def frequencies(self, dim: int, base: float) -> npt.NDArray[np.float64]:
         """Of the dim / 2 pairs: + - * / and comparisons alone, each rounded once."""
-        plain = _core._rotary_frequencies(dim, base)
+        plain: npt.NDArray[np.float64] = _core._rotary_frequencies(dim, base)
         if self.kind == "factors":
             if len(self.factors) != len(plain):
                 raise ValueError(
                     f"rope_scaling has {len(self.factors)} factors for {len(plain)} frequencies"
                 )
-            return plain / np.array(self.factors)
+            return np.asarray(plain / np.array(self.factors))
         slow = plain / self.factor
         if self.kind == "linear":
             return slow
@@ -89,6 +90,6 @@ def _number(config: Mapping[str, Any], name: str, where: str) -> float:
 
 def _real(value: Any, name: str, where: str) -> float:
     real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not real or not 0 < value < math.inf:  # type: ignore[operator]
+    if not real or not 0 < value < math.inf:
         raise ValueError(f"{where}: {name} must be a number above 0, got {value!r:.80}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
