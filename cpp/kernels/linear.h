@@ -62,7 +62,7 @@ void linear_dot(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
   finish_rows(g.epilogue, g.y, m0 * g.n + n0, m1 - m0, n1 - n0, g.n);
 }
 
-constexpr int64_t kFetchAhead = 1 << 18;  // floats of a weight that does not stay in L2
+constexpr int64_t kFetchAhead = 1 << 16;  // floats of a weight that hardly stays in L2
 
 // Fetches what a tile writes and reads at its end, so that its stores do not wait for memory.
 FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset, int64_t rows,
@@ -93,19 +93,22 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
              g.n,
              columns - 16 * (nv - 1),
              nullptr};
-  // The first block of rows reads the panel from wherever it lies. The next ones, which find it in
-  // L2, fetch the next panel meanwhile, kAheadLines at each k, until it is all there.
+  // The next panel is fetched meanwhile, some lines at each k and block of rows, until it is all in
+  // L2: by as many blocks as there are, so that memory is asked for little at a time, and if possible
+  // not by the first, which of the first panel of all finds nothing there.
   const bool more = g.packed && nv == kPanelVectors && p == 1 && n0 + kNR < n1 && blocks > 1 &&
                     g.n * g.k >= kFetchAhead;
+  const int64_t lines = blocks < nv ? kAheadLines : 1, fetching = nv / lines;
+  const int64_t first = blocks > fetching ? 1 : 0;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
     t.x = g.x + r0 * g.ldx;
     t.y = g.y + r0 * g.n + n0;
-    const bool ahead = more && b > 0 && b <= nv / kAheadLines;
-    t.ahead = w + 16 * (nv + kAheadLines * (b - 1)) * g.k;
+    const bool ahead = more && b >= first && b < first + fetching;
+    t.ahead = w + 16 * (nv + lines * (b - first)) * g.k;
     fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, ahead))(t);
+    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, ahead ? lines : 0))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }

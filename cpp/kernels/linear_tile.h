@@ -27,12 +27,12 @@ struct TileArgs {
   float* y;
   int64_t ldy;
   int64_t last;        // lanes of the last vector that are stored, 1 to 16
-  const float* ahead;  // kAheadLines * k cache lines to fetch meanwhile (Ahead)
+  const float* ahead;  // Ahead * k cache lines to fetch meanwhile
 };
 
 // Low8: of the last vector only the first half is stored, and so only that computed.
 // Registers: P * MR * NV accumulators, NV of w, one broadcast of x (a memory operand on AVX-512).
-template <int MR, int NV, int P, bool Ahead, bool Low8 = false>
+template <int MR, int NV, int P, int Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
   const auto step = [](int j, f32x16 a, f32x16 b, f32x16 c) {
     return Low8 && j == NV - 1 ? fma_low8(a, b, c) : fma(a, b, c);
@@ -55,10 +55,8 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   }
   int64_t i = 0;
   for (; i + P <= k; i += P) {
-    if constexpr (Ahead) {
-      FP_UNROLL
-      for (int l = 0; l < kAheadLines; ++l) FP_PREFETCH_L2(t.ahead + 16 * (kAheadLines * i + l));
-    }
+    FP_UNROLL
+    for (int l = 0; l < Ahead; ++l) FP_PREFETCH_L2(t.ahead + 16 * (Ahead * i + l));
     FP_UNROLL
     for (int p = 0; p < P; ++p) {
       f32x16 b[NV];
@@ -123,7 +121,7 @@ constexpr int max_rows(int nv, int p) {
 }
 
 using TileFn = void (*)(const TileArgs&);
-template <int NV, int P, bool Ahead = false, bool Low8 = false>
+template <int NV, int P, int Ahead = 0, bool Low8 = false>
 FP_INLINE TileFn tile_for_rows(int64_t mr) {
   constexpr int kMax = max_rows(NV, P);
   switch (mr) {
@@ -135,10 +133,11 @@ FP_INLINE TileFn tile_for_rows(int64_t mr) {
     default: return linear_tile<1, NV, P, Ahead, Low8>;
   }
 }
-FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, bool ahead) {
-  if (ahead) return tile_for_rows<kPanelVectors, 1, true>(mr);
+FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, int64_t ahead) {
+  if (ahead == 1) return tile_for_rows<kPanelVectors, 1, 1>(mr);
+  if (ahead) return tile_for_rows<kPanelVectors, 1, kAheadLines>(mr);
   if (p == 4) return tile_for_rows<1, 4>(mr);
-  if (p == 2 && nv == 2 && last <= 8) return tile_for_rows<2, 2, false, !kNarrow>(mr);
+  if (p == 2 && nv == 2 && last <= 8) return tile_for_rows<2, 2, 0, !kNarrow>(mr);
   if (p == 2) return nv == 2 ? tile_for_rows<2, 2>(mr) : tile_for_rows<1, 2>(mr);
   switch (nv) {
     case 1: return tile_for_rows<1, 1>(mr);
