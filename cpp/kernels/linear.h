@@ -75,6 +75,15 @@ FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset,
   }
 }
 
+constexpr int64_t kPast = 1 << 20;  // floats of an output that is written past the caches
+
+// The output would push weights and x out of the caches, and be read into them first. What follows in
+// the epilogue reads it again, and wants it there.
+FP_INLINE bool past_caches(const LinearArgs& g) {
+  return g.m * g.n >= kPast && g.n % 16 == 0 && !g.epilogue.activation && !g.epilogue.residual &&
+         reinterpret_cast<uintptr_t>(g.y) % 64 == 0;
+}
+
 // Rows [m0, m1) of `nv` vectors of columns from n0 on, of all those up to n1, in balanced blocks of
 // at most MR rows.
 FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, int64_t m1,
@@ -92,7 +101,8 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
              nullptr,
              g.n,
              columns - 16 * (nv - 1),
-             nullptr};
+             nullptr,
+             past_caches(g)};
   // The next panel is fetched meanwhile, some lines at each k and block of rows, until it is all in
   // L2: by as many blocks as there are, so that memory is asked for little at a time, and if possible
   // not by the first, which of the first panel of all finds nothing there.
@@ -106,9 +116,10 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
     t.y = g.y + r0 * g.n + n0;
     const bool ahead = more && b >= first && b < first + fetching;
     t.ahead = w + 16 * (nv + lines * (b - first)) * g.k;
-    fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
+    if (!t.past) fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, ahead ? lines : 0))(t);
+    (in_turn ? chains_tile_for(r1 - r0, p)
+             : tile_for(r1 - r0, nv, p, t.last, ahead ? lines : 0))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }
@@ -130,6 +141,7 @@ void linear_run(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
     linear_columns(g, g.packed ? g.packed + n * g.k : scratch, m0, m1, n, n1, nv, p);
     n += 16 * nv;
   }
+  if (past_caches(g)) end_past();
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ struct TileArgs {
   int64_t ldy;
   int64_t last;        // lanes of the last vector that are stored, 1 to 16
   const float* ahead;  // Ahead * k cache lines to fetch meanwhile
+  bool past;           // whole cache lines of y are written, past the caches
 };
 
 // Low8: of the last vector only the first half is stored, and so only that computed.
@@ -103,7 +104,9 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
       }
       if (t.bias) sum = add(sum, bias);
       float* y = t.y + m * t.ldy + 16 * j;
-      if (lanes == 16) {
+      if (NV == kPanelVectors && P == 1 && t.past) {
+        store_past(y, sum);
+      } else if (lanes == 16) {
         store(y, sum);
       } else {
         store_n(y, sum, lanes);
