@@ -108,18 +108,18 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
   // not by the first, which of the first panel of all finds nothing there.
   const bool more = g.packed && nv == kPanelVectors && p == 1 && n0 + kNR < n1 && blocks > 1 &&
                     g.n * g.k >= kFetchAhead;
-  const int64_t lines = blocks < nv ? kAheadLines : 1, fetching = nv / lines;
-  const int64_t first = blocks > fetching ? 1 : 0;
+  const int64_t first = blocks > nv ? 1 : 0, fetching = blocks > nv ? nv : blocks;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
     t.x = g.x + r0 * g.ldx;
     t.y = g.y + r0 * g.n + n0;
-    const bool ahead = more && b >= first && b < first + fetching;
-    t.ahead = w + 16 * (nv + lines * (b - first)) * g.k;
+    const int64_t turn = b - first, line = nv * turn / fetching;
+    const int64_t lines =
+        more && turn >= 0 && turn < fetching ? nv * (turn + 1) / fetching - line : 0;
+    t.ahead = w + 16 * (nv + line) * g.k;
     if (!t.past) fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p)
-             : tile_for(r1 - r0, nv, p, t.last, ahead ? lines : 0))(t);
+    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, lines))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }
