@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from forwardpass import nn
+from forwardpass import _core, nn
 from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
 from forwardpass.nn._children import plain
 
-from .._fused import add, call
+from .._fused import Planned, add, call, packed, rms_norm
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array
 
+_rms_norm, _swiglu_halves = _core.rms_norm, _core._swiglu_halves
 EPS = 1e-5  # of all RMSNorms
 
 
@@ -90,7 +91,7 @@ class MoE(nn.Module):
         return add(*outputs).reshape(x.shape)
 
 
-class Block(nn.Module):
+class Block(Planned):
     """x += attn(norm1(x)); x += mlp(norm2(x)), or the moe in its place."""
 
     def __init__(
@@ -113,9 +114,16 @@ class Block(nn.Module):
             self.moe = MoE(d, ff, use_swiglu, *experts)
 
     def forward(self, x: Array, cache: nn.KVCache | None = None, layer: int = 0) -> Array:
+        # Where nobody watches, products add the residual themselves; no bit depends on it.
+        plan = self._current()
+        if plan is not None and plan[0]._fits(cache, len(x)):
+            attn, norm1, qkv, last, norm2, gate, down = plan
+            y = attn._at_once(qkv(_rms_norm(x, *norm1)), x.shape[1], cache, layer)
+            x = last(y, None, 0.01, x)
+            y = _swiglu_halves(gate(_rms_norm(x, *norm2)))
+            return down(y, None, 0.01, x)  # type: ignore[no-any-return]
         modules: Any = self._modules
         attn, y = modules["attn"], modules["norm1"](x)
-        # Where nobody watches, the last product adds the residual itself; no bit depends on it.
         if plain(attn, (Attention,)):
             x = attn._added(y, cache, layer, x)
         else:
@@ -125,6 +133,20 @@ class Block(nn.Module):
         if plain(inner, (nn.SwiGLU, MLP)):
             return inner._added(y, x)  # type: ignore[no-any-return]
         return add(x, (modules["moe"] if inner is None else inner)(y))
+
+    def _planned(self) -> Any:
+        modules = self._modules
+        parts: Any = [modules.get(name) for name in ("norm1", "attn", "norm2", "mlp")]
+        kinds = (nn.RMSNorm,), (Attention,), (nn.RMSNorm,), (nn.SwiGLU,)
+        if not all(map(plain, parts, kinds)):
+            return None
+        norm1, attn, norm2, inner = parts
+        qkv, gate = attn._one_product(), inner._one_product()
+        lasts = attn._modules["o"], inner._modules["down_proj"]
+        if qkv is None or gate is None or not all(plain(last, (nn.Linear,)) for last in lasts):
+            return None
+        last, down = map(packed, lasts)
+        return attn, rms_norm(norm1), qkv, last, rms_norm(norm2), gate, down
 
 
 class Decoder(nn.Module):
@@ -147,9 +169,10 @@ class Decoder(nn.Module):
     def _limit(self) -> int:
         return 1 << 30
 
-    def _run(self, x: Array, cache: nn.KVCache | None) -> Array:
-        """x (B, T, d) through the blocks and the norm; what fails leaves the cache as it was."""
-        start = self._start(cache)
+    def _run(self, x: Array, cache: nn.KVCache | None, start: int) -> Array:
+        """x (B, T, d) through the blocks and the norm, behind `start` positions of the cache; what
+        fails leaves that as it was.
+        """
         modules: Any = self._modules  # not by attribute, which for children is the slow way
         try:
             for i, block in enumerate(modules["blocks"]):
