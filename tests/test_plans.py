@@ -1,4 +1,4 @@
-"""Blocks that run their kernels without calling their layers: whoever watches or changes one counts."""
+"""Blocks that run kernels without calling their layers: who watches or changes one counts."""
 
 from __future__ import annotations
 
