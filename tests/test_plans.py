@@ -70,6 +70,25 @@ def test_eps_counts(model_and_input):
             assert (model(x) != before).any(), name
 
 
+@pytest.mark.parametrize("name", ["gqa", "mha", "gelu"])
+@pytest.mark.parametrize("some", [slice(None), slice(1)])
+def test_another_geometry_counts(name, some):
+    """Of all blocks, and of one alone."""
+    fp.manual_seed(0)
+    model = MODELS[name][0]()
+    before = model(IDS)
+    for key, value in {"rope_base": 77.0, "rotary_dim": 8, "interleaved": True}.items():
+        for block in model.blocks[some]:
+            setattr(block.attn, key, value)
+        after = model(IDS)
+        assert (after != before).any(), key
+        assert_same_bytes(after, copy.deepcopy(model)(IDS))
+        cache = model.new_cache()
+        steps = [model(IDS[:, i : i + 1], cache=cache) for i in range(IDS.shape[1])]
+        assert_same_bytes(np.concatenate(steps, 1), after)
+        before = after
+
+
 def test_every_hook_is_called(model_and_input):
     model, x = model_and_input
     expected = model(x)

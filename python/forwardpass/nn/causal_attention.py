@@ -26,6 +26,15 @@ _attention = _core.attention
 _rotary = _core.rotary_embedding
 _self_attention = _core._self_attention
 _OP = "CausalSelfAttention"
+_GEOMETRY = (
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "rope_base",
+    "rotary_dim",
+    "interleaved",
+    "rope_scaling",
+)
 
 
 class CausalSelfAttention(StackingLayer):
@@ -57,6 +66,7 @@ class CausalSelfAttention(StackingLayer):
     _stacking: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj")
     _whole: ClassVar[str] = "qkv_proj"
     _last: ClassVar[str] = "o_proj"
+    _structural: ClassVar[frozenset[str]] = StackingLayer._structural | frozenset(_GEOMETRY)
 
     def __init__(
         self,
@@ -157,17 +167,23 @@ class CausalSelfAttention(StackingLayer):
         size = self.head_dim
         return type(cache) is KVCache and cache._sizes == (batch, self.num_kv_heads, size, size)
 
+    def _geometry(self) -> tuple[Any, ...]:
+        """All that `_at_once` depends on."""
+        return tuple(getattr(self, name) for name in _GEOMETRY)
+
+    def _tables(self, offset: int, length: int) -> tuple[Any, Any, int]:
+        """Cosines and sines with those of the positions, and the row of the first; or None, None."""
+        if self.rope_base is None:
+            return None, None, 0
+        return table_at(self.rotary_dim, self.rope_base, offset, length, self.rope_scaling)
+
     def _at_once(self, product: Any, length: int, cache: Any, layer: int) -> Any:
         """Rotary embedding, the cache and attention in one call; the product is written to."""
         heads, groups = self.num_heads, self.num_kv_heads
-        keys = values = cos = sin = None
-        offset = at = 0
+        keys, values, offset = None, None, 0
         if cache is not None:
             keys, values, offset = cache._with_room(layer, length)
-        if self.rope_base is not None:
-            cos, sin, at = table_at(
-                self.rotary_dim, self.rope_base, offset, length, self.rope_scaling
-            )
+        cos, sin, at = self._tables(offset, length)
         if product.ndim == 2:
             product = product[None]
         y = _self_attention(

@@ -14,9 +14,12 @@ from forwardpass.nn._children import plain
 from .._fused import Planned, add, call, packed, rms_norm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forwardpass.nn._typing import Array
 
 _rms_norm, _swiglu_halves = _core.rms_norm, _core._swiglu_halves
+_self_attention = _core._self_attention
 EPS = 1e-5  # of all RMSNorms
 
 
@@ -117,11 +120,7 @@ class Block(Planned):
         # Where nobody watches, products add the residual themselves; no bit depends on it.
         plan = self._current()
         if plan is not None and plan[0]._fits(cache, len(x)):
-            attn, norm1, qkv, last, norm2, gate, down = plan
-            y = attn._at_once(qkv(_rms_norm(x, *norm1)), x.shape[1], cache, layer)
-            x = last(y, None, 0.01, x)
-            y = _swiglu_halves(gate(_rms_norm(x, *norm2)))
-            return down(y, None, 0.01, x)  # type: ignore[no-any-return]
+            return _run_plans((plan,), x, cache, layer)
         modules: Any = self._modules
         attn, y = modules["attn"], modules["norm1"](x)
         if plain(attn, (Attention,)):
@@ -149,7 +148,32 @@ class Block(Planned):
         return attn, rms_norm(norm1), qkv, last, rms_norm(norm2), gate, down
 
 
-class Decoder(nn.Module):
+def _run_plans(plans: Sequence[Any], x: Array, cache: nn.KVCache | None, layer: int = 0) -> Array:
+    """x through blocks of one geometry, the first of which has that layer of the cache."""
+    attn, length = plans[0][0], x.shape[1]
+    heads, groups, interleaved = attn.num_heads, attn.num_kv_heads, attn.interleaved
+    keys: Any = None
+    values: Any = None
+    start, offset = -1, 0
+    for _, norm1, qkv, last, norm2, gate, down in plans:
+        if cache is not None:
+            keys, values, offset = cache._with_room(layer, length)
+        if offset != start:  # once, unless the layers hold unlike many positions
+            cos, sin, at = attn._tables(offset, length)
+            start = offset
+        product = qkv(_rms_norm(x, *norm1))
+        y = _self_attention(
+            product, heads, groups, True, cos, sin, interleaved, at, keys, values, offset
+        )
+        if cache is not None:
+            cache._lengths[layer] = offset + length
+            layer += 1
+        x = last(y, None, 0.01, x)
+        x = down(_swiglu_halves(gate(_rms_norm(x, *norm2))), None, 0.01, x)
+    return x
+
+
+class Decoder(Planned):
     """Blocks, a norm behind them, and the cache that they share."""
 
     blocks: Any
@@ -174,15 +198,29 @@ class Decoder(nn.Module):
         fails leaves that as it was.
         """
         modules: Any = self._modules  # not by attribute, which for children is the slow way
+        plans = self._current()
         try:
-            for i, block in enumerate(modules["blocks"]):
-                x = block(x, cache, i)
+            if plans is not None and plans[0][0]._fits(cache, len(x)):
+                x = _run_plans(plans, x, cache)
+            else:
+                for i, block in enumerate(modules["blocks"]):
+                    x = block(x, cache, i)
         except BaseException:
             if cache is not None:
                 cache.truncate(start)
             raise
         y: Array = modules["norm"](x)
         return y
+
+    def _planned(self) -> Any:
+        """The blocks' plans, where nobody watches one and all are of one geometry."""
+        blocks: Any = self._modules["blocks"]
+        if not len(blocks) or not all(plain(block, (Block,)) for block in blocks):
+            return None
+        plans = [block._current() for block in blocks]
+        if any(plan is None for plan in plans):
+            return None
+        return plans if len({plan[0]._geometry() for plan in plans}) == 1 else None
 
     def _start(self, cache: nn.KVCache | None) -> int:
         """Positions that the cache holds."""
