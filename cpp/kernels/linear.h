@@ -75,7 +75,7 @@ FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset,
   }
 }
 
-constexpr int64_t kPast = 1 << 20;  // floats of an output that is written past the caches
+constexpr int64_t kPast = 1 << 21;  // floats of an output that is written past the caches
 
 // The output would push weights and x out of the caches, and be read into them first. What follows in
 // the epilogue reads it again, and wants it there.
