@@ -127,13 +127,16 @@ using TileFn = void (*)(const TileArgs&);
 template <int NV, int P, int Ahead = 0, bool Low8 = false>
 FP_INLINE TileFn tile_for_rows(int64_t mr) {
   constexpr int kMax = max_rows(NV, P);
+  // Panels are fetched ahead by two blocks of rows and more, of which none is smaller than half of one.
+  constexpr int kLeast = Ahead ? static_cast<int>(kMR + 1) / 2 : 1;
+  constexpr int kTwo = kLeast < 2 ? 2 : kLeast, kThree = kLeast < 3 ? 3 : kLeast;
   switch (mr) {
     case 6: return linear_tile<(kMax < 6 ? kMax : 6), NV, P, Ahead, Low8>;
     case 5: return linear_tile<(kMax < 5 ? kMax : 5), NV, P, Ahead, Low8>;
     case 4: return linear_tile<(kMax < 4 ? kMax : 4), NV, P, Ahead, Low8>;
-    case 3: return linear_tile<(kMax < 3 ? kMax : 3), NV, P, Ahead, Low8>;
-    case 2: return linear_tile<(kMax < 2 ? kMax : 2), NV, P, Ahead, Low8>;
-    default: return linear_tile<1, NV, P, Ahead, Low8>;
+    case 3: return linear_tile<(kMax < kThree ? kMax : kThree), NV, P, Ahead, Low8>;
+    case 2: return linear_tile<(kMax < kTwo ? kMax : kTwo), NV, P, Ahead, Low8>;
+    default: return linear_tile<kLeast, NV, P, Ahead, Low8>;
   }
 }
 FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, int64_t ahead) {
