@@ -172,7 +172,7 @@ class CausalSelfAttention(StackingLayer):
         return tuple(getattr(self, name) for name in _GEOMETRY)
 
     def _tables(self, offset: int, length: int) -> tuple[Any, Any, int]:
-        """Cosines and sines with those of the positions, and the row of the first; or None, None."""
+        """Cosines and sines with those of the positions, and the first one's row; or None, None."""
         if self.rope_base is None:
             return None, None, 0
         return table_at(self.rotary_dim, self.rope_base, offset, length, self.rope_scaling)
