@@ -70,11 +70,11 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
 @pytest.mark.parametrize(
     ("isa", "op", "tile", "fmas"),
     [
-        ("avx512", "linear", "linear_tile<6, 4, 1, false, false>", 24),
-        ("avx512", "linear", "linear_tile<6, 2, 2, false, true>", 24),
+        ("avx512", "linear", "linear_tile<6, 4, 1, 0, false>", 24),
+        ("avx512", "linear", "linear_tile<6, 2, 2, 0, true>", 24),
         ("avx512", "conv.", "conv_tile<8, 3>", 24),
         ("avx512", "conv.", "lanes_tile<4, false>", 24),
-        ("avx2", "linear", "linear_tile<6, 1, 1, false, false>", 12),
+        ("avx2", "linear", "linear_tile<6, 1, 1, 0, false>", 12),
         ("avx512", "attention", "scores_tile<10, 2, false>", 20),
         ("avx512", "attention", "scores_tile<10, 2, true>", 45),  # two steps, a vector of weights
         ("avx512", "attention", "values_tile<6, 4>", 24),

@@ -95,6 +95,18 @@ def test_raw_weights_give_the_bytes_of_packed_ones(isa, m, n, k):
     )
 
 
+@pytest.mark.parametrize("n", [8208, 8256, 8200])
+def test_large_outputs_have_the_bytes_of_their_rows(isa, n):
+    """From 8 MiB on whole cache lines are written past the caches (kernels/linear.h)."""
+    x, w, b = make("large/x", (260, 9)), make("large/w", (n, 9)), make("large/b", (n,))
+    pack = _core.PackedLinear(w, b)
+    whole = pack(x)
+    assert_same_bytes(whole[7], pack(x[7]))
+    assert_same_bytes(whole[64:], pack(x[64:]))
+    shifted = np.empty(260 * n + 1, np.float32)[1:].reshape(260, n)  # no whole cache lines
+    assert_same_bytes(whole, pack(x, None, 0.01, None, shifted))
+
+
 @pytest.mark.parametrize(("n", "k"), [(1, 70), (4, 64), (3, 20), (16, 9), (32, 33), (97, 130)])
 def test_packed_gives_weight_and_bias_back(isa, n, k):
     w, b = make("pack/w", (n, k), "bits"), make("pack/b", (n,), "bits")

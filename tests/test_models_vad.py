@@ -134,8 +134,8 @@ def test_frame_conv_has_the_bytes_of_conv1d(frames, stride, isa):
     layer = FrameConv(40, 48, stride=stride)
     other = nn.Conv1d(40, 48, 3, stride=stride, padding=1)
     other.load_state_dict(layer.state_dict())
-    x = rng.standard_normal((3, frames, 40), np.float32)
-    expected = nn.functional.relu(other(x.transpose(0, 2, 1))).transpose(0, 2, 1)
+    x = rng.standard_normal((3, 40, frames), np.float32)
+    expected = nn.functional.relu(other(x))
     assert_same_bytes(layer(x), expected)
     assert_same_bytes(layer.weight, other.weight)
 
@@ -228,3 +228,29 @@ def test_segments():
     assert len(speech_segments(p("#####-----#####..####......"))) == 1
     two = speech_segments(p("#" * 10 + "." * 5 + "#" * 10 + "." * 6), pad=1.0)
     assert two[0].stop == two[1].start == 6400
+
+
+def test_changes_after_the_first_chunk_count(vad, state):
+    """A call keeps the packed weights of layers that nobody watches."""
+    x = wav()[:1024]
+    expected = vad.probabilities(x)
+    calls = []
+    for module in (vad.stft, vad.encoder[2], vad.rnn, vad.head):
+        handle = module.register_forward_hook(lambda *_: calls.append(0))
+        assert_same_bytes(vad.probabilities(x), expected)
+        assert calls
+        calls.clear()
+        handle.remove()
+    for name in ("stft.weight", "encoder.1.bias", "encoder.3.weight", "rnn.weight_hh", "head.bias"):
+        vad.load_state_dict({**state, name: state[name] * np.float32(2)})
+        changed = vad.probabilities(x)
+        assert (changed != expected).any(), name
+        other = SileroVAD()
+        other.load_state_dict(vad.state_dict())
+        assert_same_bytes(other.probabilities(x), changed)
+    vad.load_state_dict(state)
+    assert_same_bytes(vad.probabilities(x), expected)
+    first, vad.encoder[1] = vad.encoder[1], FrameConv(128, 64, stride=2)
+    assert (vad.probabilities(x) != expected).any()
+    vad.encoder[1] = first
+    assert_same_bytes(vad.probabilities(x), expected)

@@ -62,7 +62,7 @@ void linear_dot(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
   finish_rows(g.epilogue, g.y, m0 * g.n + n0, m1 - m0, n1 - n0, g.n);
 }
 
-constexpr int64_t kFetchAhead = 1 << 18;  // floats of a weight that does not stay in L2
+constexpr int64_t kFetchAhead = 1 << 16;  // floats of a weight that hardly stays in L2
 
 // Fetches what a tile writes and reads at its end, so that its stores do not wait for memory.
 FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset, int64_t rows,
@@ -73,6 +73,15 @@ FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset,
       if (residual) FP_PREFETCH_L1(residual + offset + r * ld + c);
     }
   }
+}
+
+constexpr int64_t kPast = 1 << 21;  // floats of an output that is written past the caches
+
+// The output would push weights and x out of the caches, and be read into them first. What follows in
+// the epilogue reads it again, and wants it there.
+FP_INLINE bool past_caches(const LinearArgs& g) {
+  return g.m * g.n >= kPast && g.n % 16 == 0 && !g.epilogue.activation && !g.epilogue.residual &&
+         reinterpret_cast<uintptr_t>(g.y) % 64 == 0;
 }
 
 // Rows [m0, m1) of `nv` vectors of columns from n0 on, of all those up to n1, in balanced blocks of
@@ -92,20 +101,25 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
              nullptr,
              g.n,
              columns - 16 * (nv - 1),
-             nullptr};
-  // The first block of rows reads the panel from wherever it lies. The next ones, which find it in
-  // L2, fetch the next panel meanwhile, kAheadLines at each k, until it is all there.
+             nullptr,
+             past_caches(g)};
+  // The next panel is fetched meanwhile, some lines at each k and block of rows, until it is all in
+  // L2: by as many blocks as there are, so that memory is asked for little at a time, and if possible
+  // not by the first, which of the first panel of all finds nothing there.
   const bool more = g.packed && nv == kPanelVectors && p == 1 && n0 + kNR < n1 && blocks > 1 &&
                     g.n * g.k >= kFetchAhead;
+  const int64_t first = blocks > nv ? 1 : 0, fetching = blocks > nv ? nv : blocks;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
     t.x = g.x + r0 * g.ldx;
     t.y = g.y + r0 * g.n + n0;
-    const bool ahead = more && b > 0 && b <= nv / kAheadLines;
-    t.ahead = w + 16 * (nv + kAheadLines * (b - 1)) * g.k;
-    fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
+    const int64_t turn = b - first, line = nv * turn / fetching;
+    const int64_t lines =
+        more && turn >= 0 && turn < fetching ? nv * (turn + 1) / fetching - line : 0;
+    t.ahead = w + 16 * (nv + line) * g.k;
+    if (!t.past) fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, ahead))(t);
+    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, lines))(t);
     finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
   }
 }
@@ -127,6 +141,7 @@ void linear_run(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
     linear_columns(g, g.packed ? g.packed + n * g.k : scratch, m0, m1, n, n1, nv, p);
     n += 16 * nv;
   }
+  if (past_caches(g)) end_past();
 }
 
 }  // namespace

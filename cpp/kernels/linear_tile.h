@@ -27,12 +27,13 @@ struct TileArgs {
   float* y;
   int64_t ldy;
   int64_t last;        // lanes of the last vector that are stored, 1 to 16
-  const float* ahead;  // kAheadLines * k cache lines to fetch meanwhile (Ahead)
+  const float* ahead;  // Ahead * k cache lines to fetch meanwhile
+  bool past;           // whole cache lines of y are written, past the caches
 };
 
 // Low8: of the last vector only the first half is stored, and so only that computed.
 // Registers: P * MR * NV accumulators, NV of w, one broadcast of x (a memory operand on AVX-512).
-template <int MR, int NV, int P, bool Ahead, bool Low8 = false>
+template <int MR, int NV, int P, int Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
   const auto step = [](int j, f32x16 a, f32x16 b, f32x16 c) {
     return Low8 && j == NV - 1 ? fma_low8(a, b, c) : fma(a, b, c);
@@ -55,10 +56,8 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   }
   int64_t i = 0;
   for (; i + P <= k; i += P) {
-    if constexpr (Ahead) {
-      FP_UNROLL
-      for (int l = 0; l < kAheadLines; ++l) FP_PREFETCH_L2(t.ahead + 16 * (kAheadLines * i + l));
-    }
+    FP_UNROLL
+    for (int l = 0; l < Ahead; ++l) FP_PREFETCH_L2(t.ahead + 16 * (Ahead * i + l));
     FP_UNROLL
     for (int p = 0; p < P; ++p) {
       f32x16 b[NV];
@@ -105,7 +104,9 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
       }
       if (t.bias) sum = add(sum, bias);
       float* y = t.y + m * t.ldy + 16 * j;
-      if (lanes == 16) {
+      if (NV == kPanelVectors && P == 1 && t.past) {
+        store_past(y, sum);
+      } else if (lanes == 16) {
         store(y, sum);
       } else {
         store_n(y, sum, lanes);
@@ -123,22 +124,26 @@ constexpr int max_rows(int nv, int p) {
 }
 
 using TileFn = void (*)(const TileArgs&);
-template <int NV, int P, bool Ahead = false, bool Low8 = false>
+template <int NV, int P, int Ahead = 0, bool Low8 = false>
 FP_INLINE TileFn tile_for_rows(int64_t mr) {
   constexpr int kMax = max_rows(NV, P);
+  // Panels are fetched ahead by two blocks of rows and more, of which none is smaller than half of one.
+  constexpr int kLeast = Ahead ? static_cast<int>(kMR + 1) / 2 : 1;
+  constexpr int kTwo = kLeast < 2 ? 2 : kLeast, kThree = kLeast < 3 ? 3 : kLeast;
   switch (mr) {
     case 6: return linear_tile<(kMax < 6 ? kMax : 6), NV, P, Ahead, Low8>;
     case 5: return linear_tile<(kMax < 5 ? kMax : 5), NV, P, Ahead, Low8>;
     case 4: return linear_tile<(kMax < 4 ? kMax : 4), NV, P, Ahead, Low8>;
-    case 3: return linear_tile<(kMax < 3 ? kMax : 3), NV, P, Ahead, Low8>;
-    case 2: return linear_tile<(kMax < 2 ? kMax : 2), NV, P, Ahead, Low8>;
-    default: return linear_tile<1, NV, P, Ahead, Low8>;
+    case 3: return linear_tile<(kMax < kThree ? kMax : kThree), NV, P, Ahead, Low8>;
+    case 2: return linear_tile<(kMax < kTwo ? kMax : kTwo), NV, P, Ahead, Low8>;
+    default: return linear_tile<kLeast, NV, P, Ahead, Low8>;
   }
 }
-FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, bool ahead) {
-  if (ahead) return tile_for_rows<kPanelVectors, 1, true>(mr);
+FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, int64_t ahead) {
+  if (ahead == 1) return tile_for_rows<kPanelVectors, 1, 1>(mr);
+  if (ahead) return tile_for_rows<kPanelVectors, 1, kAheadLines>(mr);
   if (p == 4) return tile_for_rows<1, 4>(mr);
-  if (p == 2 && nv == 2 && last <= 8) return tile_for_rows<2, 2, false, !kNarrow>(mr);
+  if (p == 2 && nv == 2 && last <= 8) return tile_for_rows<2, 2, 0, !kNarrow>(mr);
   if (p == 2) return nv == 2 ? tile_for_rows<2, 2>(mr) : tile_for_rows<1, 2>(mr);
   switch (nv) {
     case 1: return tile_for_rows<1, 1>(mr);

@@ -24,6 +24,25 @@ struct Split {
   int64_t rows, columns;
 };
 
+// Rows of a piece, at most `rows`, so that threads have enough tiles and about as many each.
+int64_t shared_rows(int64_t m, int64_t rows, int64_t column_pieces, int64_t mr, int threads) {
+  // A piece reads the whole weight: a few rows are divided only where columns do not suffice.
+  const int64_t least = column_pieces < threads ? 1 : 4 * mr;
+  const int64_t wanted = (threads * kTilesPerThread + column_pieces - 1) / column_pieces;
+  int64_t best = rows, least_time = INT64_MAX;
+  for (int64_t pieces = wanted; pieces < wanted + threads; ++pieces) {
+    const int64_t each =
+        clamp(round_up((m + pieces - 1) / pieces, mr), least < rows ? least : rows, rows);
+    const int64_t tiles = (m + each - 1) / each * column_pieces;
+    const int64_t time = (tiles + threads - 1) / threads * each;
+    if (time < least_time) {
+      best = each;
+      least_time = time;
+    }
+  }
+  return best;
+}
+
 Split split(const LinearArgs& args, const LinearKernels& kernels, int threads) {
   // Raw weights are packed anew for each piece of rows: keep the rows whole.
   int64_t rows = args.m;
@@ -39,8 +58,7 @@ Split split(const LinearArgs& args, const LinearKernels& kernels, int threads) {
     columns = round_up((args.n + pieces - 1) / pieces, kernels.nr);
     const int64_t column_pieces = (args.n + columns - 1) / columns;
     if (args.packed && row_pieces * column_pieces < threads * kTilesPerThread) {
-      const int64_t wanted = (threads * kTilesPerThread + column_pieces - 1) / column_pieces;
-      rows = clamp(round_up((args.m + wanted - 1) / wanted, kernels.mr), 1, rows);
+      rows = shared_rows(args.m, rows, column_pieces, kernels.mr, threads);
     }
   }
   return {rows, columns};

@@ -31,6 +31,11 @@ FP_INLINE void store(float* p, f32x16 a) {
   _mm256_storeu_ps(p, a.lo);
   _mm256_storeu_ps(p + 8, a.hi);
 }
+FP_INLINE void store_past(float* p, f32x16 a) {
+  _mm256_stream_ps(p, a.lo);
+  _mm256_stream_ps(p + 8, a.hi);
+}
+FP_INLINE void end_past() { _mm_sfence(); }
 FP_INLINE f32x16 in_register(f32x16 a) { return a; }
 // All-ones in the first n of eight lanes, any n.
 FP_INLINE __m256i first8(int64_t n) {

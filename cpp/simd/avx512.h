@@ -23,6 +23,8 @@ FP_INLINE f32x16 zero() { return {_mm512_setzero_ps()}; }
 FP_INLINE f32x16 set1(float s) { return {_mm512_set1_ps(s)}; }
 FP_INLINE f32x16 load(const float* p) { return {_mm512_loadu_ps(p)}; }
 FP_INLINE void store(float* p, f32x16 a) { _mm512_storeu_ps(p, a.v); }
+FP_INLINE void store_past(float* p, f32x16 a) { _mm512_stream_ps(p, a.v); }
+FP_INLINE void end_past() { _mm_sfence(); }
 // A vector that the compiler must hold in a register, not read again from memory for each use.
 FP_INLINE f32x16 in_register(f32x16 a) {
 #if defined(__GNUC__) || defined(__clang__)

@@ -12,6 +12,8 @@
 //   load_or(p,n,v)       lanes 0..n-1 from memory, the rest of v
 //   load_range(p,m,n)    lanes m..n-1 from memory, the rest +0; touches nothing else; 0 <= m, n <= 16
 //   store_n(p,v,n)       lanes 0..n-1; 0 <= n <= 16
+//   store_past(p,v)      past the caches, where the machine can; p a multiple of 64 bytes; end_past()
+//                        orders such stores before all that follows
 //   keep_n(v,n)          lanes 0..n-1 of v, the rest +0
 //   add sub mul div      one correctly rounded operation a lane
 //   fma(a,b,c)           a*b + c, one rounding            fnma(a,b,c)   c - a*b, one rounding

@@ -40,6 +40,8 @@ FP_INLINE void store(float* p, f32x16 v) {
   vst1q_f32(p + 8, v.c);
   vst1q_f32(p + 12, v.d);
 }
+FP_INLINE void store_past(float* p, f32x16 v) { store(p, v); }
+FP_INLINE void end_past() {}
 FP_INLINE f32x16 in_register(f32x16 v) { return v; }  // no instruction here reads memory besides
 // There are no masked loads and stores: whole registers, then single floats. Any n.
 FP_INLINE float32x4_t load4(const float* p, int64_t n) {

@@ -85,6 +85,8 @@ FP_LANE_OP void store(float* p, f32x16 a) {
     p[i] = a.v[i];
   }
 }
+FP_LANE_OP void store_past(float* p, f32x16 a) { store(p, a); }
+FP_LANE_OP void end_past() {}
 FP_LANE_OP f32x16 in_register(f32x16 a) { return a; }
 FP_LANE_OP f32x16 load_n(const float* p, int64_t n) { FP_LANES(i < n ? p[i] : 0.0f); }
 FP_LANE_OP f32x16 load_or(const float* p, int64_t n, f32x16 rest) {

@@ -9,11 +9,13 @@ import numpy as np
 
 from forwardpass import _core
 from forwardpass.nn import LayerNorm, Linear, Module, ModuleList
-from forwardpass.nn._children import plain
-from forwardpass.nn._stacked import StackingLayer, in_order
+from forwardpass.nn._children import Children, plain
+from forwardpass.nn._stacked import StackingLayer
 
 from ._embedding import TokenEmbedding
-from ._fused import call
+from ._fused import Planned, call, layer_norm, packed
+
+_layer_norm: Any = _core.layer_norm
 
 
 class Rows(NamedTuple):
@@ -38,7 +40,7 @@ class BertSelfAttention(StackingLayer):
     def forward(self, x: Any, rows: Rows) -> Any:
         count, width = x.shape
         stacked = self._current()
-        if stacked is not None and rows.mask is None and in_order(stacked):
+        if stacked is not None and rows.mask is None and stacked.in_order:
             return self._at_once(stacked.pack(x), rows.runs)
         parts = self._parts(x, stacked)
         y = np.empty((count, width), np.float32)
@@ -79,6 +81,7 @@ class BertOutput(Module):
 
     def __init__(self, inputs: int, width: int, eps: float) -> None:
         super().__init__()
+        self.__dict__["_modules"] = Children()
         self.dense = Linear(inputs, width)
         self.LayerNorm = LayerNorm(width, eps=eps)
 
@@ -86,10 +89,18 @@ class BertOutput(Module):
         modules = self._modules
         return modules["LayerNorm"](call(modules["dense"], x, residual=residual))  # type: ignore[misc]
 
+    def _planned(self) -> Any:
+        """The product and what the norm gets, where nobody watches them."""
+        dense, norm = (self._modules.get(name) for name in ("dense", "LayerNorm"))
+        if not plain(dense, (Linear,)) or not plain(norm, (LayerNorm,)):
+            return None
+        return packed(dense), layer_norm(norm)
+
 
 class BertAttention(Module):
     def __init__(self, width: int, heads: int, eps: float) -> None:
         super().__init__()
+        self.__dict__["_modules"] = Children()
         self.self = BertSelfAttention(width, heads)
         self.output = BertOutput(width, width, eps)
 
@@ -101,6 +112,7 @@ class BertAttention(Module):
 class BertIntermediate(Module):
     def __init__(self, width: int, inner: int, activation: str) -> None:
         super().__init__()
+        self.__dict__["_modules"] = Children()
         self.activation = activation
         self.dense = Linear(width, inner)
 
@@ -108,7 +120,7 @@ class BertIntermediate(Module):
         return call(self._modules["dense"], x, self.activation)
 
 
-class BertLayer(Module):
+class BertLayer(Planned):
     def __init__(self, width: int, heads: int, inner: int, activation: str, eps: float) -> None:
         super().__init__()
         self.attention = BertAttention(width, heads, eps)
@@ -116,8 +128,32 @@ class BertLayer(Module):
         self.output = BertOutput(inner, width, eps)
 
     def forward(self, x: Any, rows: Rows) -> Any:
+        plan = self._current()
+        if plan is not None and rows.mask is None:  # nobody watches
+            within, qkv, dense, norm, up, intermediate, down, last = plan
+            x = dense(within._at_once(qkv(x), rows.runs), None, 0.01, x)
+            x = _layer_norm(x, *norm, x)
+            x = down(up(x, intermediate.activation), None, 0.01, x)
+            return _layer_norm(x, *last, x)
         x = self.attention(x, rows)
         return self.output(self.intermediate(x), x)
+
+    def _planned(self) -> Any:
+        names = ("attention", "intermediate", "output")
+        modules: Any = [self._modules.get(name) for name in names]
+        if not all(map(plain, modules, ((BertAttention,), (BertIntermediate,), (BertOutput,)))):
+            return None
+        attention, intermediate, output = modules
+        within, first = (attention._modules.get(name) for name in ("self", "output"))
+        up = intermediate._modules.get("dense")
+        if not all(
+            map(plain, (within, first, up), ((BertSelfAttention,), (BertOutput,), (Linear,)))
+        ):
+            return None
+        qkv, ends = within._one_product(), (first._planned(), output._planned())
+        if qkv is None or None in ends:
+            return None
+        return within, qkv, *ends[0], packed(up), intermediate, *ends[1]
 
 
 class BertEncoder(Module):

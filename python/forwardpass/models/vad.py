@@ -5,9 +5,9 @@
     magnitude = sqrt(re^2 + im^2), 129 bins
     four convolutions of width 3 with ReLU, the second and third with stride 2: one frame of 128
 
-A chunk has four frames, too few for a convolution that runs along them; so frames stand one behind
-the other, (B, T, channels), and a convolution is one product of every frame's window. An output is
-the same chain of fma over the same products as in Conv1d, and has its bytes.
+A chunk has four frames, too few for a convolution with positions in its lanes; so Conv2d's, with
+channels there, takes the frames as a row, and where one frame is left a product takes its window.
+An output is the same chain of fma over the same products as in Conv1d, and has its bytes.
 
 Source: the graph in silero_vad_16k_op15.onnx of silero-vad 6.2.3.
 """
@@ -22,15 +22,18 @@ import numpy as np
 
 from forwardpass import _core
 from forwardpass.io.onnx import read_tensors
-from forwardpass.nn import Linear, LSTMCell, Module, ModuleList, Parameter, init
+from forwardpass.nn import Linear, LSTMCell, ModuleList, Parameter, init
 from forwardpass.nn import functional as F
+from forwardpass.nn._children import plain
 from forwardpass.nn._layer import PackedLayer
 from forwardpass.nn.functional._shape import float32
 
+from ._fused import Planned, packed
 from ._speech import CHUNK, RATE, Segment, speech_segments
 
 __all__ = ["FrameConv", "Segment", "SileroVAD", "Spectrum", "VADState", "load", "speech_segments"]
 
+_relu = _core.relu
 _OP = "SileroVAD"
 _CONTEXT = 64  # samples before a chunk, and mirrored behind it
 _BINS = 129  # of a spectrum of 256 samples
@@ -51,19 +54,35 @@ class VADState(NamedTuple):
     c: Any
 
 
-class _WindowPack:
-    """A convolution's weight (O, I, kernel), packed for windows (*, I * kernel)."""
+class _FramePack:
+    """A convolution's weight (O, I, 3), packed for several frames and, where wanted, for one."""
 
-    def __init__(self, weight: Any, bias: Any) -> None:
-        self.shape = weight.shape
-        self.product = _core.PackedLinear(weight.reshape(len(weight), -1), bias)
+    def __init__(self, weight: Any, bias: Any, stride: int) -> None:
+        self.shape, self.stride = weight.shape, stride
+        self.conv = _core.PackedConv(
+            "conv2d", weight[:, :, None], bias, (1, stride), (0, 1), (1, 1), 1
+        )
+        self.product: Any = None
+
+    def __call__(self, x: Any) -> Any:
+        batch, channels, frames = x.shape
+        if frames > self.stride:
+            return self.conv(x[:, :, None], "relu", 0.01)[:, :, 0]
+        # One output: a product of its window, which begins with a frame of zeros.
+        product = self.product
+        if product is None:
+            weight = self.conv.weight().reshape(self.shape[0], -1)
+            product = self.product = _core.PackedLinear(weight, self.conv.bias())
+        windows = np.zeros((batch, channels, 3), np.float32)
+        windows[:, :, 1 : 1 + min(frames, 2)] = x[:, :, :2]
+        return product(windows.reshape(batch, -1), "relu")[:, :, None]
 
     def weight(self) -> Any:
-        return self.product.weight().reshape(self.shape)
+        return self.conv.weight().reshape(self.shape)
 
 
-class FrameConv(PackedLayer):
-    """A convolution along frames of width 3 with ReLU: (B, T, in) to (B, ceil(T / stride), out).
+class FrameConv(PackedLayer, calls_pack=True):
+    """A convolution along frames of width 3 with ReLU: (B, in, T) to (B, out, ceil(T / stride)).
 
     weight (out, in, 3) as in Conv1d with padding 1, whose bytes the result has.
     """
@@ -83,32 +102,38 @@ class FrameConv(PackedLayer):
         first = Parameter.drawn(init.uniform, (outputs,), bound) if bias else None
         self.register_parameter("bias", first)
 
-    def _build_pack(self) -> _WindowPack:
-        return _WindowPack(self.weight, self.bias)
+    def _build_pack(self) -> Any:
+        return _FramePack(self.weight, self.bias, self.stride)
 
     def forward(self, input: Any) -> Any:
-        pack = self._pack
-        if pack is None:
-            pack = self._make_pack()
-        batch, frames, channels = input.shape
-        stride = self.stride
-        count = -(-frames // stride)
-        # windows[b, i, c, k] = input[b, i * stride + k - 1, c], 0 before and behind the frames
-        windows = np.zeros((batch, count, channels, 3), np.float32)
-        windows[:, :, :, 1] = input[:, ::stride]
-        if count > 1:
-            windows[:, 1:, :, 0] = input[:, stride - 1 : -1 : stride]
-        if frames > 1:
-            after = input[:, 1::stride]
-            windows[:, : after.shape[1], :, 2] = after
-        return pack.product(windows.reshape(batch, count, -1), "relu")
+        return packed(self)(input)
 
     def extra_repr(self) -> str:
         return f"{self.in_channels}, {self.out_channels}, stride={self.stride}"
 
 
-class Spectrum(FrameConv):
-    """Magnitudes of 129 bins of a short-time Fourier transform: (B, n) to (B, T, 129).
+class _SpectrumPack:
+    """Windowed sines and cosines (258, 1, 256), packed as a convolution."""
+
+    def __init__(self, weight: Any) -> None:
+        self.shape = weight.shape
+        self.conv = _core.PackedConv(
+            "conv2d", weight[:, :, None], None, (1, _HOP), (0, 0), (1, 1), 1
+        )
+
+    def __call__(self, x: Any) -> Any:
+        y = self.conv(x[:, None, None])
+        with np.errstate(all="ignore"):  # each operation is rounded once
+            y *= y
+            z = y[:, :_BINS] + y[:, _BINS:]
+            return np.sqrt(z, z)[:, :, 0]
+
+    def weight(self) -> Any:
+        return self.conv.weight().reshape(self.shape)
+
+
+class Spectrum(FrameConv, calls_pack=True):
+    """Magnitudes of 129 bins of a short-time Fourier transform: (B, n) to (B, 129, T).
 
     weight (258, 1, 256): the real parts of all bins, then the imaginary ones, windowed.
     """
@@ -116,21 +141,14 @@ class Spectrum(FrameConv):
     def __init__(self) -> None:
         super().__init__(1, 2 * _BINS, _FRAME, _HOP, bias=False)
 
+    def _build_pack(self) -> Any:
+        return _SpectrumPack(self.weight)
+
     def forward(self, input: Any) -> Any:
-        pack = self._pack
-        if pack is None:
-            pack = self._make_pack()
-        batch, length = input.shape
-        count = (length - _FRAME) // _HOP + 1
-        # Overlapping windows of the samples, which are ours and contiguous, without a copy.
-        strides = (4 * length, 4 * _HOP, 4)
-        y = pack.product(np.ndarray((batch, count, _FRAME), np.float32, input, 0, strides))
-        with np.errstate(all="ignore"):  # each operation is rounded once
-            y *= y
-            return np.sqrt(y[:, :, :_BINS] + y[:, :, _BINS:])
+        return packed(self)(input)
 
 
-class SileroVAD(Module):
+class SileroVAD(Planned):
     """`probability, state = vad(chunk, state)`: chunk (512,) or (B, 512), float32 in [-1, 1].
 
     The first chunk takes state None, each other the state of the one before; probability is (B,),
@@ -169,11 +187,15 @@ class SileroVAD(Module):
         elif len(state[0]) != len(x):
             raise ValueError(f"{_OP}: a state of {len(state[0])} streams with {len(x)} chunks")
         context, h, c = state
-        modules: Any = self._modules
-        h, c = modules["rnn"](self._frames(context, x), (h, c))
-        probability = self._probability(h)
-        # a copy, so that the state does not hold on to the caller's chunk, nor sees it change
-        after = VADState(x[:, -self.context :].copy(), h, c)
+        layers, step, head = self._current()
+        # ours, so that a state does not hold on to the caller's chunk, nor sees it change
+        samples = np.concatenate((context, x, x[:, -2 : -_CONTEXT - 2 : -1]), 1)
+        y = samples
+        for layer in layers:
+            y = layer(y)
+        h, c = step(y[:, :, 0], (h, c))
+        probability = self._probability(head, h)
+        after = VADState(samples[:, CHUNK : CHUNK + _CONTEXT], h, c)
         return (probability[0] if single else probability), after
 
     def probabilities(self, wav: Any) -> Any:
@@ -192,32 +214,34 @@ class SileroVAD(Module):
         chunks = whole[self.context :].reshape(count, self.chunk)
         contexts = np.zeros((count, self.context), np.float32)
         contexts[1:] = chunks[:-1, -self.context :]
-        frames = self._frames(contexts, chunks)
+        layers, step, head = self._current()
+        y = np.concatenate((contexts, chunks, chunks[:, -2 : -_CONTEXT - 2 : -1]), 1)
+        for layer in layers:
+            y = layer(y)
         state = self.initial_state()
         h, c = state.h, state.c
         hidden = np.empty((count, _WIDTH), np.float32)
-        rnn: Any = self._modules["rnn"]
         for t in range(count):
-            h, c = rnn(frames[t : t + 1], (h, c))
+            h, c = step(y[t : t + 1, :, 0], (h, c))
             hidden[t] = h[0]
-        return self._probability(hidden)
+        return self._probability(head, hidden)
 
-    def _frames(self, context: Any, x: Any) -> Any:
-        """What the LSTM gets of each chunk: (B, 128)."""
+    def _planned(self) -> Any:
+        """What to call for the frame that the LSTM gets of a chunk, for its step, for the head."""
         modules: Any = self._modules
-        end = _CONTEXT + x.shape[1]
-        samples = np.empty((len(x), end + _CONTEXT), np.float32)
-        samples[:, :_CONTEXT] = context
-        samples[:, _CONTEXT:end] = x
-        samples[:, end:] = samples[:, end - 2 : end - _CONTEXT - 2 : -1]
-        y = modules["stft"](samples)
-        for layer in modules["encoder"]._modules.values():
-            y = layer(y)
-        return y[:, 0]
+        layers = (modules["stft"], *modules["encoder"]._modules.values())
+        rnn, head = modules["rnn"], modules["head"]
+        return (
+            tuple(packed(x) if plain(x, (FrameConv, Spectrum)) else x for x in layers),
+            packed(rnn).step if plain(rnn, (LSTMCell,)) else rnn,
+            packed(head) if plain(head, (Linear,)) else None,
+        )
 
-    def _probability(self, h: Any) -> Any:
-        modules: Any = self._modules
-        return F.sigmoid(modules["head"](F.relu(h)))[:, 0]
+    def _probability(self, head: Any, h: Any) -> Any:
+        h = _relu(h, None)
+        if head is not None:
+            return head(h, "sigmoid")[:, 0]
+        return F.sigmoid(self._modules["head"](h))[:, 0]  # type: ignore[misc]
 
 
 def load(path: str | os.PathLike[str]) -> SileroVAD:

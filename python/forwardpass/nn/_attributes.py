@@ -73,6 +73,7 @@ class Attributes:
             if param is not None:
                 param._adopt(self)
             self._changed()
+            touch()
 
     def register_buffer(
         self, name: str, tensor: npt.NDArray[Any] | None, persistent: bool = True
@@ -210,6 +211,7 @@ class Attributes:
                 if old is not None:
                     old._disown(self)
                 self._changed()
+                touch()
         elif name in self._buffers:
             del self._buffers[name]
             self._non_persistent_buffers_set.discard(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,12 @@ from forwardpass import _core
 
 from ._children import Children, plain
 from ._layer import Layer
-from ._structure import EPOCH
+from ._structure import EPOCH, touch
 from .linear import Linear
 from .parameter import LOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Up to this many outputs the number of chains of a product depends on the weight's shape
 # (docs/numerics.md, linear), so that a stacked weight would give other bits than its parts.
@@ -51,32 +54,20 @@ class Part:
         return self.stacked.weight()[self.rows].copy()
 
 
-def added(product: Any, x: Any, residual: Any) -> Any:
-    """product(x) + residual, by one kernel for a plain Linear; product(x) for None."""
-    if residual is None:
-        return product(x)
-    if plain(product, (Linear,)):
-        pack = product._pack
-        if pack is None:
-            pack = product._make_pack()
-        return pack(x, None, 0.01, residual)
-    with np.errstate(all="ignore"):  # infinities and NaN go through, as in a kernel
-        return product(x) + residual
-
-
 class Stacked(NamedTuple):
     """The weights packed as one, and which rows are whose."""
 
     pack: _core.PackedLinear
     parts: tuple[Part, ...]
+    in_order: bool  # the children have not traded places since their weights were stacked
 
 
 class StackingLayer(Layer):
     """A layer some of whose children, named by `_stacking`, are Linear and get the same input."""
 
     _stacking: ClassVar[tuple[str, ...]]
-    # (epoch, whether the children may run as one)
-    _plan: tuple[int, bool] = (-1, False)
+    # (epoch, the children that may run as one or None, names of the plain Linear children)
+    _plan: tuple[int, tuple[Any, ...] | None, frozenset[str]] = (-1, None, frozenset())
     _transient: ClassVar[tuple[str, ...]] = (*Layer._transient, "_plan")
     _structural: ClassVar[frozenset[str]] = Layer._structural | {"_modules"}
 
@@ -86,20 +77,50 @@ class StackingLayer(Layer):
 
     def _current(self) -> Stacked | None:
         """The pack of all as they are now, or None where each is to be called on its own."""
-        epoch, fused = self._plan
-        if epoch != EPOCH[0]:
-            fused = self._make_plan()
-        return self._stacked() if fused else None
+        plan = self._plan
+        if plan[0] != EPOCH[0]:
+            plan = self._make_plan()
+        children = plan[1]
+        if children is None:
+            return None
+        stacked: Stacked | None = self._pack
+        if stacked is not None:
+            for child, part in zip(children, stacked.parts):  # noqa: B905 (they are as many)
+                if child._pack is not part:
+                    break
+            else:
+                return stacked
+        return self._make_pack(children) if self._stackable(children) else None
 
-    def _make_plan(self) -> bool:
+    def _make_plan(self) -> tuple[int, tuple[Any, ...] | None, frozenset[str]]:
         epoch = EPOCH[0]  # read first: a change during what follows makes the plan old
-        children = [self._modules.get(name) for name in self._stacking]
-        distinct = len({id(child) for child in children}) == len(children)
-        fused = distinct and all(plain(child, (Linear,)) for child in children)
+        modules = self._modules
+        ours = frozenset(name for name in modules if plain(modules[name], (Linear,)))
+        children = tuple(modules.get(name) for name in self._stacking)
+        fused = ours.issuperset(self._stacking) and len(set(map(id, children))) == len(children)
         if not fused:
             self._separate()
-        self.__dict__["_plan"] = (epoch, fused)
-        return fused
+        plan = self.__dict__["_plan"] = (epoch, children if fused else None, ours)
+        return plan
+
+    def _one_product(self) -> Any:
+        """One product in the place of all, or None where there is none that nobody watches."""
+        stacked = self._current()
+        return stacked.pack if stacked is not None and stacked.in_order else None
+
+    def _last_product(self, name: str, x: Any, residual: Any) -> Any:
+        """child(x) + residual, or child(x) for None, by one kernel if plain. After _current."""
+        product: Any = self._modules[name]
+        if name in self._plan[2]:
+            pack = product._pack
+            if pack is None:
+                pack = product._make_pack()
+            return pack(x, None, 0.01, residual)
+        y = product(x)
+        if residual is None:
+            return y
+        with np.errstate(all="ignore"):  # infinities and NaN go through, as in a kernel
+            return y + residual
 
     def _separate(self) -> None:
         """Let the children pack for themselves again: someone watches one of them."""
@@ -108,31 +129,20 @@ class StackingLayer(Layer):
                 if child is not None and self._is_ours(child._pack):
                     child._changed()
             self.__dict__["_pack"] = None
+            touch()
 
     def _is_ours(self, part: Any) -> bool:
         stacked: Stacked | None = self._pack
         return stacked is not None and any(part is mine for mine in stacked.parts)
 
-    def _stacked(self) -> Stacked | None:
-        modules: Any = self._modules  # not by attribute, which for children is the slow way
-        stacked: Stacked | None = self._pack
-        if stacked is not None:
-            for name, part in zip(self._stacking, stacked.parts):  # noqa: B905 (they are as many)
-                if modules[name]._pack is not part:
-                    break
-            else:
-                return stacked
-        children = [modules[name] for name in self._stacking]
-        return self._make_pack(children) if self._stackable(children) else None
-
-    def _make_pack(self, children: list[Linear]) -> Stacked | None:
+    def _make_pack(self, children: Sequence[Linear]) -> Stacked | None:
         with LOCK:
             parts = [child._pack for child in children if isinstance(child._pack, Part)]
             if len(parts) == len(children) and all(
                 part.stacked is parts[0].stacked for part in parts
             ):
                 # Made by another thread, or by another layer that has these children too.
-                stacked = Stacked(parts[0].stacked, tuple(parts))
+                stacked = Stacked(parts[0].stacked, tuple(parts), _in_order(parts))
             elif all(map(self._is_ours, parts)):
                 stacked = stack(children)
             else:
@@ -140,7 +150,7 @@ class StackingLayer(Layer):
             self.__dict__["_pack"] = stacked
         return stacked
 
-    def _stackable(self, children: list[Linear]) -> bool:
+    def _stackable(self, children: Sequence[Linear]) -> bool:
         """Whether one product with all weights has the bits of one for each."""
         weights = [child._parameters.get("weight") for child in children]
         shapes = [() if weight is None else weight.shape for weight in weights]
@@ -155,7 +165,7 @@ class StackingLayer(Layer):
         )
 
 
-def stack(children: list[Linear]) -> Stacked:
+def stack(children: Sequence[Linear]) -> Stacked:
     """Pack all; the children keep parts of the pack, and no arrays. Under the lock."""
     ends = np.cumsum([0, *(len(child.weight) for child in children)]).tolist()
     weight = np.concatenate([child.weight for child in children])
@@ -168,11 +178,10 @@ def stack(children: list[Linear]) -> Stacked:
         child._changed()  # drops what was made from the pack before
         child.__dict__["_pack"] = part
         child.get_parameter("weight")._release(part.weight)
-    return Stacked(pack, parts)
+    touch()
+    return Stacked(pack, parts, True)
 
 
-def in_order(stacked: Stacked) -> bool:
-    """Whether the children have not traded places since their weights were stacked."""
-    ends = [part.rows.stop for part in stacked.parts]
-    starts = [part.rows.start for part in stacked.parts]
-    return starts == [0, *ends[:-1]]
+def _in_order(parts: Sequence[Part]) -> bool:
+    starts = [part.rows.start for part in parts]
+    return starts == [0, *(part.rows.stop for part in parts[:-1])]

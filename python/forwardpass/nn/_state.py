@@ -140,6 +140,8 @@ class Loading:
             lines = "\n\t".join(errors)
             raise kind(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{lines}")
         with LOCK:
+            for child in module.modules():
+                child.__dict__.pop("_plan", None)  # which may hold on to weights packed before
             for parameter, array in self.parameters:
                 parameter._assign(array)
             for owner, name, array in self.buffers:

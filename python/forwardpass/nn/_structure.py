@@ -1,7 +1,8 @@
-"""One number that rises whenever a fusion plan of a Sequential may have become wrong.
+"""One number that rises whenever a fusion plan may have become wrong.
 
-Plans are rebuilt when the number differs from the one they were built under. A change that cannot
-concern a plan (a counter that a user's forward keeps in an attribute) does not raise it.
+Plans are rebuilt when the number differs from the one they were built under. A new value of a
+parameter raises it too, since some plans hold packed weights. A change that cannot concern a plan
+(a counter that a user's forward keeps in an attribute, a buffer) does not raise it.
 """
 
 from __future__ import annotations

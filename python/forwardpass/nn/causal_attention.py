@@ -10,7 +10,7 @@ from forwardpass import _core
 
 from ._checks import integer
 from ._children import plain
-from ._stacked import StackingLayer, added, in_order
+from ._stacked import StackingLayer
 from .functional._rope_scaling import RopeScaling
 from .functional._rotary import table_at, table_rows
 from .functional._shape import float32
@@ -26,6 +26,15 @@ _attention = _core.attention
 _rotary = _core.rotary_embedding
 _self_attention = _core._self_attention
 _OP = "CausalSelfAttention"
+_GEOMETRY = (
+    "num_heads",
+    "num_kv_heads",
+    "head_dim",
+    "rope_base",
+    "rotary_dim",
+    "interleaved",
+    "rope_scaling",
+)
 
 
 class CausalSelfAttention(StackingLayer):
@@ -57,6 +66,7 @@ class CausalSelfAttention(StackingLayer):
     _stacking: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj", "v_proj")
     _whole: ClassVar[str] = "qkv_proj"
     _last: ClassVar[str] = "o_proj"
+    _structural: ClassVar[frozenset[str]] = StackingLayer._structural | frozenset(_GEOMETRY)
 
     def __init__(
         self,
@@ -116,49 +126,66 @@ class CausalSelfAttention(StackingLayer):
     def _added(self, input: Any, cache: Any, layer: int, residual: Any) -> Array:
         """The result, plus `residual` unless that is None."""
         x: Any = input if type(input) is np.ndarray else float32(input, _OP)
-        if x.ndim not in (2, 3) or x.shape[-1] != self.embed_dim:
+        shape = x.shape
+        if len(shape) not in (2, 3) or shape[-1] != self.embed_dim:
             raise ValueError(
                 f"{_OP}: input must have shape (B, T, {self.embed_dim}) or (T, {self.embed_dim}), "
-                f"got {x.shape}"
+                f"got {shape}"
             )
-        batch, length = x.shape[:2] if x.ndim == 3 else (1, len(x))
+        batch, length = shape[:2] if len(shape) == 3 else (1, shape[0])
         modules: Any = self._modules
         offset = 0 if cache is None else cache.layer_length(layer)
-        whole = modules.get(self._whole)
-        stacked = self._current() if whole is None else None
-        if whole is not None:
-            product, ours = whole(x), plain(whole, (Linear,))
-        elif stacked is not None and in_order(stacked):
-            product, ours = stacked.pack(x), True
+        stacked, product, ours = self._current(), None, True
+        if stacked is not None and stacked.in_order:
+            product = stacked.pack(x)
+        elif self._whole in modules:
+            product, ours = modules[self._whole](x), self._whole in self._plan[2]
         else:
-            product, ours = None, False
-        size = self.head_dim
-        fits = cache is None or (
-            type(cache) is KVCache and cache._sizes == (batch, self.num_kv_heads, size, size)
-        )
+            ours = False
         try:
-            if ours and fits:
-                y = self._at_once(product, batch, length, cache, layer)
-                y = y if x.ndim == 3 else y[0]
+            if ours and self._fits(cache, batch):
+                y = self._at_once(product, length, cache, layer)
+                y = y if len(shape) == 3 else y[0]
             else:
                 y = self._apart(x, product, batch, length, cache, layer)
-            return added(modules[self._last], y, residual)  # type: ignore[no-any-return]
+            return self._last_product(self._last, y, residual)  # type: ignore[no-any-return]
         except BaseException:
             if cache is not None:
                 cache.truncate_layer(layer, offset)
             raise
 
-    def _at_once(self, product: Any, batch: int, length: int, cache: Any, layer: int) -> Any:
+    def _one_product(self) -> Any:
+        whole: Any = self._modules.get(self._whole)
+        if whole is None:
+            return super()._one_product()
+        if not plain(whole, (Linear,)):
+            return None
+        return whole._make_pack() if whole._pack is None else whole._pack
+
+    def _fits(self, cache: Any, batch: int) -> bool:
+        """Whether `_at_once` knows the cache's layout."""
+        if cache is None:
+            return True
+        size = self.head_dim
+        return type(cache) is KVCache and cache._sizes == (batch, self.num_kv_heads, size, size)
+
+    def _geometry(self) -> tuple[Any, ...]:
+        """All that `_at_once` depends on."""
+        return tuple(getattr(self, name) for name in _GEOMETRY)
+
+    def _tables(self, offset: int, length: int) -> tuple[Any, Any, int]:
+        """Cosines and sines with those of the positions, and the first one's row; or None, None."""
+        if self.rope_base is None:
+            return None, None, 0
+        return table_at(self.rotary_dim, self.rope_base, offset, length, self.rope_scaling)
+
+    def _at_once(self, product: Any, length: int, cache: Any, layer: int) -> Any:
         """Rotary embedding, the cache and attention in one call; the product is written to."""
         heads, groups = self.num_heads, self.num_kv_heads
-        keys = values = cos = sin = None
-        offset = at = 0
+        keys, values, offset = None, None, 0
         if cache is not None:
             keys, values, offset = cache._with_room(layer, length)
-        if self.rope_base is not None:
-            cos, sin, at = table_at(
-                self.rotary_dim, self.rope_base, offset, length, self.rope_scaling
-            )
+        cos, sin, at = self._tables(offset, length)
         if product.ndim == 2:
             product = product[None]
         y = _self_attention(

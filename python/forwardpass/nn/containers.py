@@ -204,6 +204,7 @@ class ModuleList(Numbered):
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
+        self.__dict__["_modules"] = Children()
         if modules is not None:
             self.extend(modules)
 

@@ -23,7 +23,12 @@ _layer_norm = _core.layer_norm
 class _Norm(Layer):
     """Keeps (weight, bias) as `_pack`, to spare every call the two look-ups."""
 
-    _structural: ClassVar[frozenset[str]] = Layer._structural | {"weight", "bias"}
+    _structural: ClassVar[frozenset[str]] = Layer._structural | {
+        "weight",
+        "bias",
+        "eps",
+        "normalized_shape",
+    }
 
     def _make_pack(self) -> tuple[Array | None, Array | None]:
         with LOCK:

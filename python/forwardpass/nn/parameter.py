@@ -20,6 +20,7 @@ import numpy as np
 from forwardpass.io.stored import Stored
 
 from . import init
+from ._structure import touch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -117,6 +118,7 @@ class Parameter:
             module = owner()
             if module is not None:
                 module._changed()
+        touch()
 
     def _assign(self, value: Array | Stored) -> None:
         """Replace the values and drop what any owner made from the old ones."""

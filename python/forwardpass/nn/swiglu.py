@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from forwardpass import _core
 
 from ._checks import integer
-from ._stacked import StackingLayer, added
+from ._stacked import StackingLayer
 from .linear import Linear
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ._typing import Array, ArrayInput
 
 _swiglu = _core.swiglu
@@ -48,15 +50,15 @@ class SwiGLU(StackingLayer):
         stacked = self._current()
         if stacked is None:
             inner = _swiglu(self.gate_proj(input), self.up_proj(input), None)
-        elif stacked.parts[0].rows.start == 0:
+        elif stacked.in_order:
             inner = _swiglu_halves(stacked.pack(input))
-        else:  # the children have traded places since their weights were stacked
+        else:
             gate, up = stacked.parts
             both = stacked.pack(input)
             inner = _swiglu(both[..., gate.rows], both[..., up.rows], None)
-        return added(self._modules["down_proj"], inner, residual)  # type: ignore[no-any-return]
+        return self._last_product("down_proj", inner, residual)  # type: ignore[no-any-return]
 
-    def _stackable(self, children: list[Linear]) -> bool:
+    def _stackable(self, children: Sequence[Linear]) -> bool:
         """As many gates as values; else the product of the two says what is wrong."""
         gate, up = (child._parameters.get("weight") for child in children)
         same = gate is not None and up is not None and gate.shape == up.shape

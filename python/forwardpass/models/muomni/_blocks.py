@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from forwardpass import nn
+from forwardpass import _core, nn
 from forwardpass.nn import functional as F
 from forwardpass.nn._checks import integer
 from forwardpass.nn._children import plain
 
-from .._fused import add, call
+from .._fused import Planned, add, call, packed, rms_norm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from forwardpass.nn._typing import Array
 
+_rms_norm, _swiglu_halves = _core.rms_norm, _core._swiglu_halves
+_self_attention = _core._self_attention
 EPS = 1e-5  # of all RMSNorms
 
 
@@ -90,7 +94,7 @@ class MoE(nn.Module):
         return add(*outputs).reshape(x.shape)
 
 
-class Block(nn.Module):
+class Block(Planned):
     """x += attn(norm1(x)); x += mlp(norm2(x)), or the moe in its place."""
 
     def __init__(
@@ -113,9 +117,12 @@ class Block(nn.Module):
             self.moe = MoE(d, ff, use_swiglu, *experts)
 
     def forward(self, x: Array, cache: nn.KVCache | None = None, layer: int = 0) -> Array:
+        # Where nobody watches, products add the residual themselves; no bit depends on it.
+        plan = self._current()
+        if plan is not None and plan[0]._fits(cache, len(x)):
+            return _run_plans((plan,), x, cache, layer)
         modules: Any = self._modules
         attn, y = modules["attn"], modules["norm1"](x)
-        # Where nobody watches, the last product adds the residual itself; no bit depends on it.
         if plain(attn, (Attention,)):
             x = attn._added(y, cache, layer, x)
         else:
@@ -126,8 +133,47 @@ class Block(nn.Module):
             return inner._added(y, x)  # type: ignore[no-any-return]
         return add(x, (modules["moe"] if inner is None else inner)(y))
 
+    def _planned(self) -> Any:
+        modules = self._modules
+        parts: Any = [modules.get(name) for name in ("norm1", "attn", "norm2", "mlp")]
+        kinds = (nn.RMSNorm,), (Attention,), (nn.RMSNorm,), (nn.SwiGLU,)
+        if not all(map(plain, parts, kinds)):
+            return None
+        norm1, attn, norm2, inner = parts
+        qkv, gate = attn._one_product(), inner._one_product()
+        lasts = attn._modules["o"], inner._modules["down_proj"]
+        if qkv is None or gate is None or not all(plain(last, (nn.Linear,)) for last in lasts):
+            return None
+        last, down = map(packed, lasts)
+        return attn, rms_norm(norm1), qkv, last, rms_norm(norm2), gate, down
 
-class Decoder(nn.Module):
+
+def _run_plans(plans: Sequence[Any], x: Array, cache: nn.KVCache | None, layer: int = 0) -> Array:
+    """x through blocks of one geometry, the first of which has that layer of the cache."""
+    attn, length = plans[0][0], x.shape[1]
+    heads, groups, interleaved = attn.num_heads, attn.num_kv_heads, attn.interleaved
+    keys: Any = None
+    values: Any = None
+    start, offset = -1, 0
+    for _, norm1, qkv, last, norm2, gate, down in plans:
+        if cache is not None:
+            keys, values, offset = cache._with_room(layer, length)
+        if offset != start:  # once, unless the layers hold unlike many positions
+            cos, sin, at = attn._tables(offset, length)
+            start = offset
+        product = qkv(_rms_norm(x, *norm1))
+        y = _self_attention(
+            product, heads, groups, True, cos, sin, interleaved, at, keys, values, offset
+        )
+        if cache is not None:
+            cache._lengths[layer] = offset + length
+            layer += 1
+        x = last(y, None, 0.01, x)
+        x = down(_swiglu_halves(gate(_rms_norm(x, *norm2))), None, 0.01, x)
+    return x
+
+
+class Decoder(Planned):
     """Blocks, a norm behind them, and the cache that they share."""
 
     blocks: Any
@@ -147,19 +193,34 @@ class Decoder(nn.Module):
     def _limit(self) -> int:
         return 1 << 30
 
-    def _run(self, x: Array, cache: nn.KVCache | None) -> Array:
-        """x (B, T, d) through the blocks and the norm; what fails leaves the cache as it was."""
-        start = self._start(cache)
+    def _run(self, x: Array, cache: nn.KVCache | None, start: int) -> Array:
+        """x (B, T, d) through the blocks and the norm, behind `start` positions of the cache; what
+        fails leaves that as it was.
+        """
         modules: Any = self._modules  # not by attribute, which for children is the slow way
+        plans = self._current()
         try:
-            for i, block in enumerate(modules["blocks"]):
-                x = block(x, cache, i)
+            if plans is not None and plans[0][0]._fits(cache, len(x)):
+                x = _run_plans(plans, x, cache)
+            else:
+                for i, block in enumerate(modules["blocks"]):
+                    x = block(x, cache, i)
         except BaseException:
             if cache is not None:
                 cache.truncate(start)
             raise
         y: Array = modules["norm"](x)
         return y
+
+    def _planned(self) -> Any:
+        """The blocks' plans, where nobody watches one and all are of one geometry."""
+        blocks: Any = self._modules["blocks"]
+        if not len(blocks) or not all(plain(block, (Block,)) for block in blocks):
+            return None
+        plans = [block._current() for block in blocks]
+        if any(plan is None for plan in plans):
+            return None
+        return plans if len({plan[0]._geometry() for plan in plans}) == 1 else None
 
     def _start(self, cache: nn.KVCache | None) -> int:
         """Positions that the cache holds."""

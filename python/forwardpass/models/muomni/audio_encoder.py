@@ -11,14 +11,14 @@ from forwardpass.nn._checks import integer
 from forwardpass.nn._children import plain
 from forwardpass.nn.functional._shape import float32
 
-from .._fused import add, call
+from .._fused import Planned, add, call, packed, rms_norm
 from ._blocks import EPS
 
 if TYPE_CHECKING:
     from forwardpass.nn._typing import Array, ArrayInput
 
 MELS, CHANNELS = 128, 64
-_self_attention = _core._self_attention
+_rms_norm, _self_attention = _core.rms_norm, _core._self_attention
 
 
 class ConvDown(nn.Module):
@@ -37,7 +37,7 @@ class ConvDown(nn.Module):
         return self.net(x)  # type: ignore[no-any-return]
 
 
-class EncoderBlock(nn.Module):
+class EncoderBlock(Planned):
     """x += out_proj(attention(qkv_proj(norm1(x)))); x += mlp(norm2(x))."""
 
     def __init__(self, d: int, heads: int, ff: int) -> None:
@@ -52,13 +52,30 @@ class EncoderBlock(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(d, ff), nn.GELU(), nn.Linear(ff, d))
 
     def forward(self, x: Array) -> Array:
-        qkv_proj, norm1 = self.qkv_proj, self.norm1
-        y = _self_attention(np.ascontiguousarray(qkv_proj(norm1(x))), self.heads, self.heads)
-        x = call(self.out_proj, y, residual=x)
-        mlp, y = self.mlp, self.norm2(x)
-        if plain(mlp, (nn.Sequential,)) and len(mlp) == 3 and plain(mlp[1], (nn.GELU,)):
-            return call(mlp[2], call(mlp[0], y, mlp[1].fused()[0]), residual=x)
-        return add(x, mlp(y))
+        heads, plan = self.heads, self._current()
+        if plan is not None:  # nobody watches
+            norm1, qkv_proj, out_proj, norm2, up, activation, down = plan
+            y = _self_attention(qkv_proj(_rms_norm(x, *norm1)), heads, heads)
+            x = out_proj(y, None, 0.01, x)
+            return down(up(_rms_norm(x, *norm2), activation), None, 0.01, x)  # type: ignore[no-any-return]
+        y = np.ascontiguousarray(self.qkv_proj(self.norm1(x)))
+        x = call(self.out_proj, _self_attention(y, heads, heads), residual=x)
+        return add(x, self.mlp(self.norm2(x)))
+
+    def _planned(self) -> Any:
+        modules: Any = self._modules
+        mlp = modules["mlp"]
+        if not plain(mlp, (nn.Sequential,)) or len(mlp) != 3 or not plain(mlp[1], (nn.GELU,)):
+            return None
+        norms = modules["norm1"], modules["norm2"]
+        products = modules["qkv_proj"], modules["out_proj"], mlp[0], mlp[2]
+        if not all(plain(norm, (nn.RMSNorm,)) for norm in norms):
+            return None
+        if not all(plain(product, (nn.Linear,)) for product in products):
+            return None
+        norm1, norm2 = map(rms_norm, norms)
+        qkv_proj, out_proj, up, down = map(packed, products)
+        return norm1, qkv_proj, out_proj, norm2, up, mlp[1].fused()[0], down
 
 
 class AudioEncoder(nn.Module):

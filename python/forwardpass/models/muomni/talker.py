@@ -69,11 +69,12 @@ class Talker(Decoder):
         return self._heads(x, cache)
 
     def _heads(self, x: Array, cache: nn.KVCache | None) -> tuple[Array, Array]:
-        first = self._start(cache) == 0
+        held = self._start(cache)
+        first = held == 0
         if first:
             start = np.broadcast_to(self.start, (len(x), 1, x.shape[-1]))
             x = np.concatenate((start, x), 1)
-        y = self._run(x, cache)
+        y = self._run(x, cache, held)
         if first:
             y = y[:, 1:]
         return self.base_head(y), self.res_head(y)

@@ -84,10 +84,11 @@ class Thinker(Decoder):
                     f"Thinker(): argument 'embeddings' must have shape (batch, length, {self.d}) "
                     f"or (length, {self.d}), got {x.shape}"
                 )
-        end = self._start(cache) + x.shape[-2]
+        held, shape = self._start(cache), x.shape
+        end = held + shape[-2]
         if end > self.ctx:
             raise ValueError(f"Thinker(): {end} positions are past ctx={self.ctx}")
-        return self._run(x, cache) if x.ndim == 3 else self._run(x[None], cache)[0]
+        return self._run(x, cache, held) if len(shape) == 3 else self._run(x[None], cache, held)[0]
 
     def _limit(self) -> int:
         return self.ctx
