@@ -42,6 +42,32 @@ struct DepthwiseWeights {
   FP_INLINE f32x16 at(int i) const { return kHeld ? held[kHeld ? i : 0] : set1(w[i]); }
 };
 
+// What tap J of NV vectors of outputs reads of a row of the ring.
+template <int J, int NV>
+FP_INLINE void load_tap(const f32x16 (&own)[NV + 1], const float* row, f32x16 (&tap)[NV]) {
+  FP_UNROLL
+  for (int v = 0; v < NV; ++v) {
+    tap[v] = in_register(load_ahead<J>(row + 16 * v, own[v], own[v + 1]));
+  }
+}
+
+// Tap J of input row i and those behind it.
+template <int K, int J, int R, int NV>
+FP_INLINE void add_taps(const DepthwiseWeights<K>& w, const f32x16 (&own)[NV + 1], const float* row,
+                        int i, f32x16 (&acc)[R][NV]) {
+  f32x16 tap[NV];
+  load_tap<J, NV>(own, row, tap);
+  FP_UNROLL
+  for (int r = 0; r < R; ++r) {
+    const int k = i - r;
+    if (k < 0 || k >= K) continue;
+    const f32x16 weight = w.at(k * K + J);
+    FP_UNROLL
+    for (int v = 0; v < NV; ++v) acc[r][v] = fma(weight, tap[v], acc[r][v]);
+  }
+  if constexpr (J + 1 < K) add_taps<K, J + 1>(w, own, row, i, acc);
+}
+
 // `rows` rows of the ring at the first column; `lanes` of the last vector are stored.
 template <int K, int R, int NV>
 FP_NOINLINE void depthwise_ring_block(const DepthwisePlane& g, const float* const* rows,
@@ -57,20 +83,10 @@ FP_NOINLINE void depthwise_ring_block(const DepthwisePlane& g, const float* cons
   for (int i = 0; i < R - 1 + K; ++i) {
     w.next_row();
     const float* row = rows[i] + column;
+    f32x16 own[NV + 1];
     FP_UNROLL
-    for (int j = 0; j < K; ++j) {
-      f32x16 tap[NV];
-      FP_UNROLL
-      for (int v = 0; v < NV; ++v) tap[v] = in_register(load(row + j + 16 * v));
-      FP_UNROLL
-      for (int r = 0; r < R; ++r) {
-        const int k = i - r;
-        if (k < 0 || k >= K) continue;
-        const f32x16 weight = w.at(k * K + j);
-        FP_UNROLL
-        for (int v = 0; v < NV; ++v) acc[r][v] = fma(weight, tap[v], acc[r][v]);
-      }
-    }
+    for (int v = 0; v <= NV; ++v) own[v] = in_register(load(row + 16 * v));
+    add_taps<K, 0>(w, own, row, i, acc);
   }
   const f32x16 bias = g.bias ? set1(*g.bias) : zero();
   FP_UNROLL
@@ -83,21 +99,24 @@ FP_NOINLINE void depthwise_ring_block(const DepthwisePlane& g, const float* cons
   }
 }
 
-// R rows of outputs from `y` on, in tiles of NV vectors; the last ones reach back over those before.
+// R rows of outputs from `y` on, in tiles of NV vectors; the last one is cut off.
 template <int K, int R, int NV>
 FP_INLINE void depthwise_row_block(const DepthwisePlane& g, const float* const* rows, float* y) {
-  constexpr int64_t kWide = 16 * NV;
-  const int64_t width = g.out_width;
-  if (width <= 16) return depthwise_ring_block<K, R, 1>(g, rows, 0, y, width);
-  if (width < kWide) return depthwise_ring_block<K, R, NV>(g, rows, 0, y, width - 16 * (NV - 1));
-  for (int64_t next = 0; next < width; next += kWide) {
-    if (width - next <= 16) {
-      depthwise_ring_block<K, R, 1>(g, rows, width - 16, y + width - 16, 16);
+  for (int64_t v = 0; v < g.out_width; v += 16 * NV) {
+    const int64_t left = g.out_width - v;
+    if (left <= 16) {
+      depthwise_ring_block<K, R, 1>(g, rows, v, y + v, left);
     } else {
-      const int64_t v = min64(next, width - kWide);
-      depthwise_ring_block<K, R, NV>(g, rows, v, y + v, 16);
+      depthwise_ring_block<K, R, NV>(g, rows, v, y + v, min64(16, left - 16 * (NV - 1)));
     }
   }
+}
+
+// The n columns of a row that lie inside the input.
+FP_INLINE void copy_row(const float* x, int64_t n, float* to) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) store(to + i, load(x + i));
+  if (i < n) store(to + i, load_n(x + i, n - i));
 }
 
 // Rows [first, last) of the input, counted from g.top, to their places in the ring, in which what lies
@@ -107,16 +126,13 @@ FP_INLINE void copy_rows(const DepthwisePlane& g, int64_t first, int64_t last, i
   int64_t slot = first % ring;
   for (; first < last; ++first) {
     const int64_t row = first + g.top;
-    float* to = g.scratch + slot * g.pitch + begin;
+    float* to = g.scratch + slot * g.pitch;
     if (++slot == ring) slot = 0;
-    if (row < 0 || row >= g.height) {
-      for (int64_t i = 0; i < columns; i += 16) store(to + i, zero());
-      continue;
+    if (row >= 0 && row < g.height) {
+      copy_row(g.x + row * g.width + begin + g.left, columns, to + begin);
+    } else {
+      for (int64_t i = 0; i < columns; i += 16) store(to + begin + i, zero());
     }
-    const float* x = g.x + row * g.width + begin + g.left;
-    int64_t i = 0;
-    for (; i + 16 <= columns; i += 16) store(to + i, load(x + i));
-    if (i < columns) store_n(to + i, load_n(x + i, columns - i), columns - i);
   }
 }
 
@@ -128,7 +144,11 @@ FP_NOINLINE void depthwise_copied_rows(const DepthwisePlane& g, int64_t u0, int6
   static_assert(kRing <= kDepthwiseRows, "what the caller's scratch holds");
   const int64_t begin = g.left < 0 ? -g.left : 0, span = g.out_width - 1 + K;
   const int64_t columns = min64(span - begin, g.width - g.left - begin);
-  for (int64_t i = 0; i < kRing * g.pitch; i += 16) store(g.scratch + i, zero());
+  for (int64_t slot = 0; slot < kRing; ++slot) {
+    float* to = g.scratch + slot * g.pitch;
+    for (int64_t i = 0; i < begin; i += 16) store(to + i, zero());
+    for (int64_t i = begin + columns; i < span; i += 16) store(to + i, zero());
+  }
   const float* rows[kReach];
   int64_t copied = u0;
   for (int64_t at = u0; at < u1; at += R) {
@@ -140,7 +160,7 @@ FP_NOINLINE void depthwise_copied_rows(const DepthwisePlane& g, int64_t u0, int6
       rows[i] = g.scratch + slot * g.pitch;
       if (++slot == kRing) slot = 0;
     }
-    depthwise_row_block<K, R, R == 1 ? 1 : kDepthwiseVectors>(g, rows, g.y + u * g.out_width);
+    depthwise_row_block<K, R, kDepthwiseVectors>(g, rows, g.y + u * g.out_width);
   }
 }
 

@@ -141,11 +141,14 @@ FP_INLINE f32x16 row_max(const float* x, int64_t n) {
 // a row whose maximum is infinite, except that -inf beside finite values gives +0 (as in torch).
 void softmax_rows(const float* x, int64_t rows, int64_t n, float* y) {
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
+    const int64_t ahead = r + 1 < rows ? n : 0;  // the next row of both arrays, fetched beside exp
     const f32x16 top = row_max(x, n);
     RowSum total;
     for_row(n, [&](int v, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       f32x16 e = exp(sub(load_lanes(x + i, lanes), top));
       if (lanes < 16) e = keep_n(e, lanes);
+      FP_PREFETCH_L1(x + i + ahead);
+      FP_PREFETCH_WRITE(y + i + ahead);
       store_lanes(y + i, e, lanes);
       total.acc[v] = add(total.acc[v], e);
     });

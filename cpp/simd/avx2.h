@@ -214,23 +214,36 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   }
 }
 
-// Pairs of even lanes of both halves, then the pairs in order.
-FP_INLINE __m256 evens8(__m256 a, __m256 b) {
-  const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
-  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+// Within 128 bits of both halves: lanes 0 1 4 5 | 2 3 6 7 of each eight.
+FP_INLINE f32x16 mixed_evens(f32x16 a, f32x16 b) {
+  return {_mm256_shuffle_ps(a.lo, a.hi, 0x88), _mm256_shuffle_ps(b.lo, b.hi, 0x88)};
 }
-FP_INLINE f32x16 evens(f32x16 a, f32x16 b) { return {evens8(a.lo, a.hi), evens8(b.lo, b.hi)}; }
-FP_INLINE __m256 slide8(__m256 a, __m256 b) {  // the last of a, then lanes 0-6 of b
-  const __m256i before = _mm256_setr_epi32(7, 0, 1, 2, 3, 4, 5, 6);
+FP_INLINE f32x16 mixed_odds(f32x16 a, f32x16 b) {
+  return {_mm256_shuffle_ps(a.lo, a.hi, 0xdd), _mm256_shuffle_ps(b.lo, b.hi, 0xdd)};
+}
+FP_INLINE __m256 in_order8(__m256 a) {
+  return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(a), 0xd8));
+}
+FP_INLINE f32x16 in_order(f32x16 a) { return {in_order8(a.lo), in_order8(a.hi)}; }
+FP_INLINE __m256 mixed_slide8(__m256 a, __m256 b) {
+  const __m256i before = _mm256_setr_epi32(7, 0, 5, 2, 1, 4, 3, 6);
   return _mm256_blend_ps(_mm256_permutevar8x32_ps(b, before), _mm256_permutevar8x32_ps(a, before),
                          1);
 }
-FP_INLINE f32x16 slide(f32x16 a, f32x16 b) { return {slide8(a.hi, b.lo), slide8(b.lo, b.hi)}; }
-FP_INLINE __m256 odds8(__m256 a, __m256 b) {
-  const __m256d pairs = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0xdd));
-  return _mm256_castpd_ps(_mm256_permute4x64_pd(pairs, 0xd8));
+FP_INLINE f32x16 mixed_slide(f32x16 a, f32x16 b) {
+  return {mixed_slide8(a.hi, b.lo), mixed_slide8(b.lo, b.hi)};
 }
-FP_INLINE f32x16 odds(f32x16 a, f32x16 b) { return {odds8(a.lo, a.hi), odds8(b.lo, b.hi)}; }
+// GCC would read it again for each use.
+template <int N>
+FP_INLINE f32x16 load_ahead(const float* p, f32x16, f32x16) {
+  f32x16 r = load(p + N);
+#if defined(__GNUC__) || defined(__clang__)
+  __asm__("" : "+x"(r.lo), "+x"(r.hi));
+#endif
+  return r;
+}
+FP_INLINE f32x16 evens(f32x16 a, f32x16 b) { return in_order(mixed_evens(a, b)); }
+FP_INLINE f32x16 odds(f32x16 a, f32x16 b) { return in_order(mixed_odds(a, b)); }
 
 FP_INLINE float reduce_add(f32x16 a) {
   const __m256 half = _mm256_add_ps(a.lo, a.hi);

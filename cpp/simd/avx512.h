@@ -146,8 +146,22 @@ FP_INLINE f32x16 evens(f32x16 a, f32x16 b) {
   const __m512i from = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
   return {_mm512_permutex2var_ps(a.v, from, b.v)};
 }
-FP_INLINE f32x16 slide(f32x16 a, f32x16 b) {
-  return {_mm512_castsi512_ps(_mm512_alignr_epi32(as_int(b), as_int(a), 15))};
+// Within 128 bits: lanes 0 1 8 9 | 2 3 10 11 | 4 5 12 13 | 6 7 14 15.
+FP_INLINE f32x16 mixed_evens(f32x16 a, f32x16 b) { return {_mm512_shuffle_ps(a.v, b.v, 0x88)}; }
+FP_INLINE f32x16 mixed_odds(f32x16 a, f32x16 b) { return {_mm512_shuffle_ps(a.v, b.v, 0xdd)}; }
+FP_INLINE f32x16 in_order(f32x16 a) {
+  const __m512i pairs = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+  return {_mm512_castsi512_ps(_mm512_permutexvar_epi64(pairs, as_int(a)))};
+}
+FP_INLINE f32x16 mixed_slide(f32x16 before, f32x16 a) {
+  const __m512i from = _mm512_setr_epi32(31, 0, 13, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14);
+  return {_mm512_permutex2var_ps(a.v, from, before.v)};
+}
+// A load across two cache lines takes as long as two: lanes of both instead.
+template <int N>
+FP_INLINE f32x16 load_ahead(const float*, f32x16 a, f32x16 b) {
+  if constexpr (N == 0) return a;
+  return {_mm512_castsi512_ps(_mm512_alignr_epi32(as_int(b), as_int(a), N))};
 }
 FP_INLINE f32x16 odds(f32x16 a, f32x16 b) {
   const __m512i from = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);

@@ -18,6 +18,7 @@
 #define FP_FORGET(p) __asm__("" : "+r"(p))
 #define FP_PREFETCH_L1(p) __builtin_prefetch(p, 0, 3)
 #define FP_PREFETCH_L2(p) __builtin_prefetch(p, 0, 2)
+#define FP_PREFETCH_WRITE(p) __builtin_prefetch(p, 1, 3)
 #define FP_PRAGMA(text) _Pragma(#text)
 #if defined(FP_TARGET_SCALAR)
 #define FP_UNROLL  // loops over arrays of 16 lanes: unrolled they were a third of the wheel, no faster
@@ -34,6 +35,7 @@
 #define FP_FORGET(p) ((void)(p))
 #define FP_PREFETCH_L1(p) ((void)(p))
 #define FP_PREFETCH_L2(p) ((void)(p))
+#define FP_PREFETCH_WRITE(p) ((void)(p))
 #define FP_UNROLL
 #else
 #define FP_INLINE inline
@@ -43,5 +45,6 @@
 #define FP_FORGET(p) ((void)(p))
 #define FP_PREFETCH_L1(p) ((void)(p))
 #define FP_PREFETCH_L2(p) ((void)(p))
+#define FP_PREFETCH_WRITE(p) ((void)(p))
 #define FP_UNROLL
 #endif

@@ -35,7 +35,10 @@
 //   reduce_max(v)        the same tree with max
 //   evens(a,b) odds(a,b) lanes 0, 2, .. 14 of a, then of b; lanes 1, 3, .. 15
 //   zip_lo zip_hi (a,b)  a0 b0 a1 b1 ... a7 b7; a8 b8 ... a15 b15
-//   slide(a,b)           lane 15 of a, then lanes 0..14 of b
+//   mixed_evens(a,b) mixed_odds(a,b)   evens, odds in an order of lanes that is the backend's own
+//   in_order(v)          out of that order
+//   mixed_slide(a,b)     lane 15 of a, then lanes 0..14 of b, all in that order
+//   load_ahead<N>(p,a,b) load(p + N), 0 <= N < 16, where a is load(p) and b load(p + 16)
 //   load_transposed(p,ld,v)   v[8]: lane j of v[i] = p[j * ld + i], so 16 rows of 8 floats
 //   in_register(v)       v, which the compiler must hold in a register (where that pays)
 //   kNativeLanes         floats in one of the machine's registers

@@ -227,13 +227,21 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
 FP_INLINE f32x16 evens(f32x16 v, f32x16 w) {
   return {vuzp1q_f32(v.a, v.b), vuzp1q_f32(v.c, v.d), vuzp1q_f32(w.a, w.b), vuzp1q_f32(w.c, w.d)};
 }
-FP_INLINE f32x16 slide(f32x16 v, f32x16 w) {
+FP_INLINE f32x16 mixed_slide(f32x16 v, f32x16 w) {
   return {vextq_f32(v.d, w.a, 3), vextq_f32(w.a, w.b, 3), vextq_f32(w.b, w.c, 3),
           vextq_f32(w.c, w.d, 3)};
+}
+template <int N>
+FP_INLINE f32x16 load_ahead(const float* p, f32x16, f32x16) {
+  return load(p + N);
 }
 FP_INLINE f32x16 odds(f32x16 v, f32x16 w) {
   return {vuzp2q_f32(v.a, v.b), vuzp2q_f32(v.c, v.d), vuzp2q_f32(w.a, w.b), vuzp2q_f32(w.c, w.d)};
 }
+
+FP_INLINE f32x16 mixed_evens(f32x16 v, f32x16 w) { return evens(v, w); }
+FP_INLINE f32x16 mixed_odds(f32x16 v, f32x16 w) { return odds(v, w); }
+FP_INLINE f32x16 in_order(f32x16 v) { return v; }
 
 FP_INLINE float reduce_add(f32x16 v) {
   const float32x4_t q = vaddq_f32(vaddq_f32(v.a, v.c), vaddq_f32(v.b, v.d));

@@ -183,11 +183,15 @@ FP_LANE_OP f32x16 evens(f32x16 a, f32x16 b) {
   }
   return r;
 }
-FP_LANE_OP f32x16 slide(f32x16 a, f32x16 b) {
+FP_LANE_OP f32x16 mixed_slide(f32x16 a, f32x16 b) {
   f32x16 r;
   r.v[0] = a.v[kLanes - 1];
   for (int i = 1; i < kLanes; ++i) r.v[i] = b.v[i - 1];
   return r;
+}
+template <int N>
+FP_LANE_OP f32x16 load_ahead(const float* p, f32x16, f32x16) {
+  return load(p + N);
 }
 FP_LANE_OP f32x16 odds(f32x16 a, f32x16 b) {
   f32x16 r;
@@ -197,6 +201,10 @@ FP_LANE_OP f32x16 odds(f32x16 a, f32x16 b) {
   }
   return r;
 }
+
+FP_LANE_OP f32x16 mixed_evens(f32x16 v, f32x16 w) { return evens(v, w); }
+FP_LANE_OP f32x16 mixed_odds(f32x16 v, f32x16 w) { return odds(v, w); }
+FP_LANE_OP f32x16 in_order(f32x16 v) { return v; }
 
 FP_LANE_OP float reduce_add(f32x16 a) {
   for (int width = 8; width >= 1; width /= 2)
