@@ -110,7 +110,7 @@ FP_INLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const Sco
   if (s.n > 0 || b.first) {
     move_sums(s, t.sum + s.r);
     if (s.all || b.values.finite) {
-      ended = kEndInTile && b.last && t.padded == t.a.value_width;
+      ended = b.last && t.padded == t.a.value_width && end_in_tile(t.padded / 16);
       add_values(t, b.values, s, b.keys, b.first, ended, work);
     } else {
       add_seen_values(t, s, b.k0, b.first);

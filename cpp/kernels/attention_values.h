@@ -7,8 +7,9 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Where registers are few, the tile's end would take one of the products'.
-constexpr bool kEndInTile = kPanel == 64;
+// Whether tiles of NV vectors end their rows: not where registers are few, since the end would take one
+// of the products', nor narrow ones, for little more than code.
+constexpr bool end_in_tile(int64_t vectors) { return kPanel == 64 && vectors % 4 == 0; }
 
 struct ValueArgs {
   const float* weights;
@@ -70,7 +71,7 @@ FP_NOINLINE void values_tile(const ValueArgs& t, RowWork& work) {
   int64_t i = 0;
   if constexpr (Beside) i = steps_beside(acc, t, work);
   product_steps<kScorePitch>(acc, t.weights + i, t.values + i * t.ldv, t.ldv, t.keys - i);
-  if (!kEndInTile || !t.to) return store_tile(acc, t.y, t.ldy);
+  if (!end_in_tile(NV) || !t.to) return store_tile(acc, t.y, t.ldy);
   FP_UNROLL
   for (int m = 0; m < MR; ++m) {
     const f32x16 scale = set1(t.scale[m]);
