@@ -237,7 +237,7 @@ struct AttentionArgs {
 };
 
 struct AttentionKernels {
-  int64_t rows;  // the most that `run` takes at a time
+  int64_t rows;  // the most for `run` at a time where keys and values are 64 wide
   int64_t (*scratch)(const AttentionArgs& args, int64_t rows);  // floats that it then needs
   // Rows [r0, r1) of one key and value head: row r is query r / group of the group's head r % group.
   void (*run)(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t r0, int64_t r1,

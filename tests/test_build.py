@@ -77,9 +77,10 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
         ("avx2", "linear", "linear_tile<6, 1, 1, 0, false>", 12),
         ("avx512", "attention", "scores_tile<10, 2, false>", 20),
         ("avx512", "attention", "scores_tile<10, 2, true>", 45),  # two steps, a vector of weights
-        ("avx512", "attention", "values_tile<6, 4>", 24),
+        ("avx512", "attention", "values_tile<6, 4, false>", 24),
+        ("avx512", "attention", "values_tile<6, 4, true>", 24),
         ("avx2", "attention", "scores_tile<6, 1, false>", 12),
-        ("avx2", "attention", "values_tile<6, 1>", 12),
+        ("avx2", "attention", "values_tile<6, 1, false>", 12),
         ("avx2", "conv.", "conv_tile<6, 1>", 12),
         ("avx2", "conv.", "lanes_tile<1, false>", 12),
     ],

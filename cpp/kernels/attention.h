@@ -28,28 +28,22 @@ struct KeyBlock {
   Values values;
 };
 
-// Rows [r, r + rows) and the keys of the block that they see.
-FP_INLINE ScoredRows rows_of(const AttentionTile& t, const KeyBlock& b, int64_t r, int64_t rows,
-                             float* scores) {
-  ScoredRows s;
+// s: rows [r, r + rows) and the keys of the block that they see.
+FP_INLINE void begin_scored(const AttentionTile& t, const KeyBlock& b, int64_t r, int64_t rows,
+                            float* scores, ScoredRows& s) {
   s.scores = scores;
   s.r = r;
   s.rows = rows;
   const int64_t last = t.a.limit(t.query(r + rows - 1)) - b.k0;
   s.n = last < 0 ? 0 : min64(last, b.keys);
   s.plain = true;
-  int64_t query = t.query(r), head = (t.r0 + r) % t.a.group();
-  for (int64_t m = 0; m < rows; ++m) {
-    const int64_t limit = t.a.limit(query) - b.k0;
+  RowWalk walk(t, r);
+  for (int64_t m = 0; m < rows; ++m, walk.next()) {
+    const int64_t limit = t.a.limit(walk.query) - b.k0;
     s.seen[m] = limit < 0 ? 0 : min64(limit, s.n);
     s.plain = s.plain && s.seen[m] == s.n;
-    if (++head == t.a.group()) {
-      head = 0;
-      ++query;
-    }
   }
   s.all = s.plain && !(t.a.bias || t.a.seen);
-  return s;
 }
 
 // The weights of rows from m on, whose maxima are known.
@@ -60,17 +54,38 @@ FP_INLINE void weigh_rows(ScoredRows& s, int64_t m) {
 // The run of weights that may be computed beside products: rows that see whole runs of 64 keys.
 FP_INLINE WeighRun run_of(const AttentionTile& t, ScoredRows& s) {
   const bool whole = s.rows > 0 && s.plain && s.n % 64 == 0;
-  return {&s, t.scores + 2 * kTileRows * kScorePitch, 0, whole ? s.rows * s.n / 16 : 0, s.n / 64};
+  return {&s, t.sums, 0, whole ? 4 * s.rows : 0, s.n / 64};
+}
+
+// Maxima of rows whose scores stand and queries of rows [r, r + next), where they may be computed beside
+// products.
+FP_INLINE void begin_work(const AttentionTile& t, const ScoredRows& s, int64_t r, int64_t next,
+                          RowWork& work) {
+  const bool whole = s.plain && s.n > 0 && s.n % 16 == 0 && t.a.width % 16 == 0 && next <= s.rows;
+  if (!whole) return;
+  work.rows = s.rows;
+  work.scores = s.scores;
+  work.most = t.most + s.r;
+  work.tops = t.tops;
+  work.vectors = s.n / 16;
+  work.next = next;
+  if (next == 0) return;
+  const float* q = t.a.q + t.b * t.a.q_step[0];
+  RowWalk walk(t, r);
+  for (int64_t m = 0; m < next; ++m, walk.next()) work.from[m] = q + walk.at(t.a.q_step);
+  work.to = t.query_row(r);
+  work.width = t.a.width;
+  work.factor = query_factor(t.a);
 }
 
 // What is left of a run, and the rows that are not in it.
 FP_INLINE void weigh_rest(ScoredRows& s, WeighRun& w) {
   if (w.end == 0) return weigh_rows(s, 0);
-  for (; w.at < w.end; w.at += w.run) weigh_partial(w);
-  for (int64_t m = 0; m < s.rows; ++m) s.added[m] = join_partials(w.sums + 64 * m);
+  for (; w.at < w.end; ++w.at) weigh_partial(w);
+  store(s.added, joined_sums(w.sums, s.rows));
 }
 
-// Scores and maxima of a tile, and weights of the one before: no result of the one enters the other.
+// Scores of a tile, and weights of the one before: no result of the one enters the other.
 FP_INLINE void score(const AttentionTile& t, const KeyBlock& b, ScoredRows& s, ScoredRows& before) {
   if (b.packed) {
     WeighRun run = run_of(t, before);
@@ -86,58 +101,68 @@ FP_INLINE void score(const AttentionTile& t, const KeyBlock& b, ScoredRows& s, S
       add_mask(mask, s.scores + m * kScorePitch, s.seen[m]);
     }
   }
-  find_maxima(s, t.most + s.r);
 }
 
-// Outputs of a tile whose weights stand.
-FP_INLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const ScoredRows& s) {
+// Outputs of a tile whose weights stand, and `work` beside.
+FP_INLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const ScoredRows& s,
+                            RowWork& work) {
+  bool ended = false;
   if (s.n > 0 || b.first) {
     move_sums(s, t.sum + s.r);
     if (s.all || b.values.finite) {
-      add_values(t, b.values, s, b.keys, b.first);
+      ended = b.last && t.padded == t.a.value_width && end_in_tile(t.padded / 16);
+      add_values(t, b.values, s, b.keys, b.first, ended, work);
     } else {
       add_seen_values(t, s, b.k0, b.first);
     }
   }
-  if (b.last) end_rows(t, s.r, s.r + s.rows);
+  if (b.last && !ended) end_rows(t, s.r, s.r + s.rows);
 }
 
 // One block of keys for all rows: the scores of each tile, beside the weights of the one before it,
-// whose outputs follow.
+// whose outputs follow, beside the tile's maxima and the queries of the next.
 FP_INLINE void attend(const AttentionTile& t, const KeyBlock& b, int64_t ahead, int64_t more) {
   const int64_t step = b.packed ? kTileRows : kFewTileRows;
   ScoredRows tiles[2];
   tiles[0].rows = tiles[1].rows = 0;
-  int64_t now = 0;
+  int64_t now = 0, fetched = 0;
+  const int64_t share = more > 0 && b.packed ? (more * step + t.rows - 1) / t.rows : 0;
   for (int64_t r = 0; r < t.rows; r += step, now = 1 - now) {
     const int64_t rows = min64(step, t.rows - r);
-    if (b.packed) {  // the next block's keys and values, a share of them at a time
-      const int64_t k1 = ahead + r * more / t.rows, k2 = ahead + (r + rows) * more / t.rows;
-      fetch_rows_ahead(t.k_head, t.a.k_step[2], t.a.width, k1, k2);
-      fetch_rows_ahead(t.v_head, t.a.v_step[2], t.a.value_width, k1, k2);
+    if (b.packed &&
+        fetched < more) {  // the next block's keys and values, a share of them at a time
+      const int64_t to = min64(fetched + share, more);
+      fetch_rows_ahead(t.k_head, t.a.k_step[2], t.a.width, ahead + fetched, ahead + to);
+      fetch_rows_ahead(t.v_head, t.a.v_step[2], t.a.value_width, ahead + fetched, ahead + to);
+      fetched = to;
     }
-    if (b.first) begin_rows(t, r, r + rows);
+    if (b.first && r == 0) begin_rows(t, 0, rows);
+    const int64_t r1 = r + rows, next = b.first ? min64(step, t.rows - r1) : 0;
     ScoredRows &s = tiles[now], &before = tiles[1 - now];
-    s = rows_of(t, b, r, rows, t.scores + now * kTileRows * kScorePitch);
+    begin_scored(t, b, r, rows, t.scores + now * kTileRows * kScorePitch, s);
     score(t, b, s, before);
-    if (before.rows > 0) add_weighted(t, b, before);
+    RowWork work;
+    if (b.packed) begin_work(t, s, r1, next, work);
+    if (before.rows > 0) add_weighted(t, b, before, work);
+    find_maxima(s, work.done ? t.tops : nullptr, t.most + r);
+    if (next && !work.done) begin_rows(t, r1, r1 + next);
   }
   ScoredRows& last = tiles[1 - now];
   weigh_rows(last, 0);
-  add_weighted(t, b, last);
+  RowWork none;
+  add_weighted(t, b, last, none);
 }
 
 void attention_run(const AttentionArgs& a, int64_t b, int64_t kv, int64_t r0, int64_t r1,
                    float* scratch) {
   const AttentionTile t = tile_of(a, b, kv, r0, r1, scratch);
-  begin_state(t);
   const int64_t end = a.limit(t.query(t.rows - 1)), all_see = a.limit(t.query(0));
   const bool few = t.rows <= kFewRows, masked = a.bias || a.seen;
+  begin_state(t, !few);
   // Rows of values that lie side by side, or that are read but once, need no copy.
   const bool in_place = a.value_width == t.padded && (few || a.v_step[2] == a.value_width);
   for (int64_t k0 = 0; k0 < end || k0 == 0; k0 += kKeyBlock) {
     const int64_t keys = min64(end - k0, kKeyBlock), ahead = k0 + keys;
-    if (!few && k0 == 0) fetch_rows_ahead(t.v_head, a.v_step[2], a.value_width, 0, keys);
     if (!few) pack_keys(t, k0, keys);
     const bool check = masked || ahead > all_see;
     const Values v = in_place ? values_in_place(t, k0, keys, check) : copied_values(t, k0, keys);

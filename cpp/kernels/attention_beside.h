@@ -9,12 +9,12 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Vectors [at, end) of rows whose scores become weights: vector i of a row of 4 c vectors (64 c keys)
-// is number 16 (i % c) + i / c of 16 floats: what one partial sum adds, in order.
+// Partial sums [at, end) of rows whose scores become weights, 4 a row: number i of a row of 64 `run` keys
+// adds vectors i, i + 4, and so on, `run` of them.
 struct WeighRun {
   ScoredRows* rows;
-  float* sums;           // 4 partial sums of 16 a row
-  int64_t at, end, run;  // run: vectors a partial sum adds, c
+  float* sums;  // of 16
+  int64_t at, end, run;
 };
 
 // Constants that are read from memory each time: registers are few.
@@ -63,19 +63,27 @@ FP_INLINE f32x16 weigh_beside(f32x16 (&acc)[MR][NV], const float* q, const float
 
 // One partial sum's weights, by themselves.
 FP_INLINE void weigh_partial(const WeighRun& w) {
-  const int64_t partial = w.at / w.run, m = partial / 4;
-  float* s = w.rows->scores + m * kScorePitch + partial % 4 * 16;
+  const int64_t m = w.at / 4;
+  float* s = w.rows->scores + m * kScorePitch + w.at % 4 * 16;
   f32x16 sum = zero();
   for (const float* end = s + 64 * w.run; s < end; s += 64) {
     const f32x16 p = exp2_negative(sub(load(s), set1(w.rows->top[m])));
     store(s, p);
     sum = add(sum, p);
   }
-  store(w.sums + 16 * partial, sum);
+  store(w.sums + 16 * w.at, sum);
 }
 
-FP_INLINE float join_partials(const float* sums) {
-  return reduce_add(add(add(load(sums), load(sums + 16)), add(load(sums + 32), load(sums + 48))));
+// The row sums, a lane each.
+FP_INLINE f32x16 joined_sums(const float* sums, int64_t rows) {
+  return reduce_rows(
+      rows,
+      [&](int64_t m) FP_INLINE_LAMBDA {
+        const float* s = sums + 64 * m;
+        return add(add(load(s), load(s + 16)), add(load(s + 32), load(s + 48)));
+      },
+      [](f32x16 a, f32x16 b) FP_INLINE_LAMBDA { return add(a, b); },
+      [](f32x16 a) FP_INLINE_LAMBDA { return reduce_add(a); });
 }
 
 // As many steps of the product, of `k`, as there are weights to compute; returns their number.
@@ -83,16 +91,16 @@ template <int MR, int NV>
 FP_INLINE int64_t beside_steps(f32x16 (&acc)[MR][NV], const float* q, const float* keys, int64_t k,
                                WeighRun& w) {
   int64_t i = 0;
-  for (; w.at < w.end && i + 2 * w.run <= k; w.at += w.run) {
-    const int64_t partial = w.at / w.run, m = partial / 4;
-    float* s = w.rows->scores + m * kScorePitch + partial % 4 * 16;
+  for (; w.at < w.end && i + 2 * w.run <= k; ++w.at) {
+    const int64_t m = w.at / 4;
+    float* s = w.rows->scores + m * kScorePitch + w.at % 4 * 16;
     const float *top = w.rows->top + m, *end = s + 64 * w.run;
     f32x16 sum = zero();
     for (; s < end; s += 64, i += 2) {
       FP_FORGET(top);
       sum = add(sum, weigh_beside(acc, q + i, keys + i * kPanel, s, top));
     }
-    store(w.sums + 16 * partial, sum);
+    store(w.sums + 16 * w.at, sum);
   }
   return i;
 }

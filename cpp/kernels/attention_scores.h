@@ -42,7 +42,9 @@ using ScoresFn = void (*)(const ScoreArgs&, WeighRun&);
 template <int NV>
 FP_INLINE ScoresFn scores_for(int64_t rows, bool beside) {
   return with_rows<kTileRows>(rows, [&](auto n) FP_INLINE_LAMBDA -> ScoresFn {
-    constexpr int kRows = n.value, kVectors = most_vectors(kRows) < NV ? most_vectors(kRows) : NV;
+    constexpr int kRows = n.value, kPanelVectors = static_cast<int>(kPanel / 16);
+    constexpr int kMost = most_vectors(kRows) < NV ? most_vectors(kRows) : NV;
+    constexpr int kVectors = kMost < kPanelVectors ? kMost : kPanelVectors;
     if constexpr (kPanel == 64 && NV == 2 && kRows > 6) {
       if (beside) return scores_tile<kRows, kVectors, true>;
     }
@@ -54,15 +56,17 @@ FP_INLINE ScoresFn scores_for(int64_t rows, bool beside) {
 // shares.
 FP_INLINE void scores_packed(const AttentionTile& t, float* scores, int64_t r, int64_t rows,
                              int64_t n, WeighRun& w) {
-  const int64_t most = min64(kPanel, most_vectors(static_cast<int>(rows)) * 16), vectors = w.end;
+  const int64_t most = min64(kPanel, most_vectors(static_cast<int>(rows)) * 16), partials = w.end;
+  const int64_t share = partials ? (partials * most + n - 1) / n : 0;
   ScoreArgs s{t.query_row(r), nullptr, nullptr, t.a.width};
+  w.end = w.at;
   for (int64_t j = 0; j < n;) {
     const int64_t columns = min64(most, round16(n - j));
     s.keys = t.keys + j / kPanel * kPanel * t.a.width + j % kPanel;
     s.scores = scores + j;
     j += columns;
-    const bool beside = w.at < vectors;
-    w.end = (min64(j, n) * vectors + n - 1) / n;
+    const bool beside = w.at < partials;
+    w.end = min64(w.end + share, partials);
     switch (columns / 16) {
       case 1: scores_for<1>(rows, beside)(s, w); break;
       case 2: scores_for<2>(rows, beside)(s, w); break;
@@ -70,7 +74,7 @@ FP_INLINE void scores_packed(const AttentionTile& t, float* scores, int64_t r, i
       default: scores_for<4>(rows, beside)(s, w);
     }
   }
-  w.end = vectors;
+  w.end = partials;
 }
 
 // Those of keys [k0, k0 + n) from the keys themselves, transposed in registers. Sixteen rows side by
@@ -79,6 +83,7 @@ template <int M>
 FP_NOINLINE void scores_few(const AttentionTile& t, float* scores, int64_t r, int64_t k0,
                             int64_t n) {
   const int64_t ld = t.a.k_step[2], width = t.a.width;
+  const float* queries = t.query_row(r);
   f32x16 v[8];
   for (int64_t j = 0; j < n; j += 16) {
     const float* from = t.k_head + (k0 + j) * ld;
@@ -94,7 +99,7 @@ FP_NOINLINE void scores_few(const AttentionTile& t, float* scores, int64_t r, in
         for (int64_t row = 16; row < 32; ++row) FP_PREFETCH_L1(from + row * ld + i);
       }
       load_transposed(from + i, ld, v);
-      const float* q = t.query_row(r) + i / kQueryPitch * kQueryPitch * kTileRows + i % kQueryPitch;
+      const float* q = queries + query_at(i);
       FP_UNROLL
       for (int c = 0; c < 8; ++c) {
         FP_UNROLL
@@ -104,7 +109,7 @@ FP_NOINLINE void scores_few(const AttentionTile& t, float* scores, int64_t r, in
     for (; i < width; i += 8) {
       const int64_t left = min64(width - i, 8);
       load_block(from + i, ld, keys, left, v);
-      const float* q = t.query_row(r) + i / kQueryPitch * kQueryPitch * kTileRows + i % kQueryPitch;
+      const float* q = queries + query_at(i);
       for (int64_t c = 0; c < left; ++c) {
         FP_UNROLL
         for (int m = 0; m < M; ++m) acc[m] = fma(set1(q[m * kQueryPitch + c]), v[c], acc[m]);

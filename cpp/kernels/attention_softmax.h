@@ -97,19 +97,68 @@ FP_INLINE float block_weights(float* s, int64_t n, int64_t padded, f32x16 top) {
   return reduce_add(add(add(sum[0], sum[1]), add(sum[2], sum[3])));
 }
 
-// Maximum and factor of rows whose scores stand; `most` moves on. Where nothing is seen yet the maximum
-// is -inf, and 0 stands for it, so that 2^ gives 0 and not NaN.
-FP_INLINE void find_maxima(ScoredRows& s, float* most) {
-  float now[16] = {};
-  for (int64_t m = 0; m < s.rows; ++m) {
-    now[m] = block_max(s.scores + m * kScorePitch, s.seen[m], most[m]);
-    // A number by itself: a piece of a vector would have to wait for all of it.
-    s.top[m] = now[m] == -INFINITY ? 0.0f : now[m];
+// Lane m: the lanes of row(m) joined by `op` in the order of reduce_add, lane i and lane i + 8 first. Many
+// rows go together, `rows` and what lies behind them up to 16; few go one by one.
+template <class Row, class Op, class One>
+FP_INLINE f32x16 reduce_rows(int64_t rows, Row row, Op op, One one) {
+  if constexpr (kTileRows > 8) {
+    f32x16 v[16];
+    FP_UNROLL
+    for (int m = 0; m < 16; ++m) v[m] = m < kTileRows ? row(m) : zero();
+    FP_UNROLL
+    for (int n = 8; n > 0; n /= 2) {
+      FP_UNROLL
+      for (int m = 0; m < n; ++m) v[m] = op(zip_lo(v[m], v[m + n]), zip_hi(v[m], v[m + n]));
+    }
+    return v[0];
+  } else {
+    float joined[16] = {};
+    for (int64_t m = 0; m < rows; ++m) joined[m] = one(row(m));
+    return load(joined);
   }
-  const f32x16 before = load_n(most, s.rows), after = load(now), lowest = set1(-INFINITY);
+}
+
+FP_INLINE f32x16 joined_maxima(const float* tops, int64_t rows) {
+  return reduce_rows(
+      rows, [&](int64_t m) FP_INLINE_LAMBDA { return load(tops + 16 * m); },
+      [](f32x16 a, f32x16 b) FP_INLINE_LAMBDA { return max(a, b); },
+      [](f32x16 a) FP_INLINE_LAMBDA { return reduce_max(a); });
+}
+
+// Maximum and factor of rows whose scores stand, or their partial maxima, 16 a row (`tops`, else null);
+// `most` moves on. Where nothing is seen yet the maximum is -inf, and 0 stands for it, so that 2^ gives 0
+// and not NaN.
+FP_INLINE void find_maxima(ScoredRows& s, const float* tops, float* most) {
+  const f32x16 lowest = set1(-INFINITY), before = load_n(most, s.rows);
+  f32x16 after;
+  if (tops) {
+    after = joined_maxima(tops, s.rows);
+    store(s.top, select(eq(after, lowest), zero(), after));
+  } else {
+    float now[16] = {};
+    for (int64_t m = 0; m < s.rows; ++m) {
+      now[m] = block_max(s.scores + m * kScorePitch, s.seen[m], most[m]);
+      // A number by itself: a piece of a vector would have to wait for all of it.
+      s.top[m] = now[m] == -INFINITY ? 0.0f : now[m];
+    }
+    after = load(now);
+  }
   store(s.factor, exp2_negative(sub(before, select(eq(after, lowest), zero(), after))));
   store_n(most, after, s.rows);
 }
+
+// Work beside the products of values with a tile whose weights stand: partial maxima of `rows` rows of
+// `vectors` whole vectors of scores, and scaled queries of `next` rows.
+struct RowWork {
+  const float *scores, *most;
+  float* tops;  // 16 a row
+  int64_t rows = 0, vectors, next;
+  const float* from[16];  // the next rows' queries
+  float* to;
+  int64_t width;
+  float factor;
+  bool done = false;
+};
 
 // Scores of row m to weights, with 0 up to whole vectors of n.
 FP_INLINE void weigh_row(ScoredRows& s, int64_t m) {

@@ -1,4 +1,5 @@
 // attention: the split of rows into tiles, each of one batch item and key head.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 
@@ -14,9 +15,12 @@ constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
 constexpr int64_t kTilesPerThread = 4;  // so that a slow thread costs little
 constexpr int64_t kLeastRows = 24;  // of a tile, below which packing keys costs more than it saves
 
-// Rows of a tile: as many as the kernel takes, fewer where threads would have nothing to do; all tiles
-// alike.
+// Rows of a tile: as many as the kernel takes, fewer where they are wide, since queries and outputs are
+// to stay in L2, or where threads would have nothing to do; all tiles alike.
 int64_t tile_rows(const AttentionArgs& args, int64_t most, int threads) {
+  constexpr int64_t kWidths = 128;  // of a key and a value, for which `most` is meant
+  const int64_t widths = args.width + args.value_width;
+  if (widths > kWidths) most = std::max(most * kWidths / widths, kLeastRows);
   const int64_t rows = args.queries * args.group(), heads = args.batch * args.kv_heads;
   int64_t tiles = (rows + most - 1) / most;
   if (threads > 1) {
