@@ -47,7 +47,7 @@ FP_INLINE void begin_scored(const AttentionTile& t, const KeyBlock& b, int64_t r
 }
 
 // The weights of rows from m on, whose maxima are known.
-FP_INLINE void weigh_rows(ScoredRows& s, int64_t m) {
+FP_NOINLINE void weigh_rows(ScoredRows& s, int64_t m) {
   for (; m < s.rows; ++m) weigh_row(s, m);
 }
 
@@ -104,8 +104,8 @@ FP_INLINE void score(const AttentionTile& t, const KeyBlock& b, ScoredRows& s, S
 }
 
 // Outputs of a tile whose weights stand, and `work` beside.
-FP_INLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const ScoredRows& s,
-                            RowWork& work) {
+FP_NOINLINE void add_weighted(const AttentionTile& t, const KeyBlock& b, const ScoredRows& s,
+                              RowWork& work) {
   bool ended = false;
   if (s.n > 0 || b.first) {
     move_sums(s, t.sum + s.r);
