@@ -250,10 +250,10 @@ enum class Reduction : int { sum, mean, var };
 struct NormKernels {
   // y = rms_norm(z) * weight with z = x, or x + residual (stored to `sum`) where residual is given.
   void (*rms_norm)(const float* x, const float* residual, const float* weight, float eps,
-                   int64_t rows, int64_t n, float* y, float* sum);
-  // As rms_norm with a residual.
+                   int64_t rows, int64_t n, float* y, float* sum, bool past);
+  // `past`: y goes past the caches; it is a multiple of 64 bytes then, as n of 16 floats.
   void (*layer_norm)(const float* x, const float* residual, const float* weight, const float* bias,
-                     float eps, int64_t rows, int64_t n, float* y, float* sum);
+                     float eps, int64_t rows, int64_t n, float* y, float* sum, bool past);
   void (*softmax)(const float* x, int64_t rows, int64_t n, float* y);
   void (*log_softmax)(const float* x, int64_t rows, int64_t n, float* y);
   // x / max(||x||_p, eps), and x * (most / (||x||_p + 1e-7)) where ||x||_p > most.

@@ -34,8 +34,10 @@ FP_INLINE void for_row(int64_t n, Step step) {
 FP_INLINE f32x16 load_lanes(const float* p, int64_t lanes) {
   return lanes == 16 ? load(p) : load_n(p, lanes);
 }
-FP_INLINE void store_lanes(float* p, f32x16 v, int64_t lanes) {
-  if (lanes == 16) {
+FP_INLINE void store_lanes(float* p, f32x16 v, int64_t lanes, bool past = false) {
+  if (past) {
+    store_past(p, v);
+  } else if (lanes == 16) {
     store(p, v);
   } else {
     store_n(p, v, lanes);
@@ -58,7 +60,7 @@ FP_INLINE float reciprocal_root(float a, int64_t n, float eps) {
 }
 
 void rms_norm_rows(const float* x, const float* residual, const float* weight, float eps,
-                   int64_t rows, int64_t n, float* y, float* sum) {
+                   int64_t rows, int64_t n, float* y, float* sum, bool past) {
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
     RowSum squares;
     const float* z = x;
@@ -81,13 +83,14 @@ void rms_norm_rows(const float* x, const float* residual, const float* weight, f
     for_row(n, [&](int, int64_t i, int64_t lanes) FP_INLINE_LAMBDA {
       f32x16 a = mul(load_lanes(z + i, lanes), scale);
       if (weight) a = mul(a, load_lanes(weight + i, lanes));
-      store_lanes(y + i, a, lanes);
+      store_lanes(y + i, a, lanes, past);
     });
   }
+  if (past) end_past();
 }
 
 void layer_norm_rows(const float* x, const float* residual, const float* weight, const float* bias,
-                     float eps, int64_t rows, int64_t n, float* y, float* sum) {
+                     float eps, int64_t rows, int64_t n, float* y, float* sum, bool past) {
   for (int64_t r = 0; r < rows; ++r, x += n, y += n) {
     RowSum total, squares;
     const float* z = x;
@@ -121,9 +124,10 @@ void layer_norm_rows(const float* x, const float* residual, const float* weight,
       } else if (bias) {
         a = add(a, load_lanes(bias + i, lanes));
       }
-      store_lanes(y + i, a, lanes);
+      store_lanes(y + i, a, lanes, past);
     });
   }
+  if (past) end_past();
 }
 
 // The largest element, NaN left out: it never becomes the maximum, and the sum carries it.

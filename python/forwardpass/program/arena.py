@@ -119,7 +119,8 @@ def _whole(count: int) -> int:
 def _is_own(node: Node, call: Call, values: Sequence[Any], index: int) -> bool:
     """Whether a value's memory is its own: also that of a reshape that had to copy."""
     if node.op == "reshape":
-        return not any(np.may_share_memory(values[i], values[index]) for i in refs(call.args))
+        sources = [values[i] for i in refs(call.args)] or call.args
+        return not any(np.may_share_memory(source, values[index]) for source in sources)
     return node.op not in VIEWS
 
 
