@@ -79,6 +79,24 @@ def test_sums_join_the_norm(norm):
     assert with_constant == [f"add_{norm}", "item"]
 
 
+def test_batch_norms_join_the_product():
+    image = X.transpose(1, 2).contiguous()
+    norm = nn.BatchNorm1d(6, eps=1e-3).eval()
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var, 0.5, 2.0)
+    nn.init.normal_(norm.weight)
+    assert ops(lambda m, x: F.relu(norm(m.conv(x))) + x, image) == ["conv"]
+    assert ops(lambda m, x: norm(m.linear(x)), X[0]) == ["linear"]
+    assert ops(lambda m, x: norm(m.linear(x)), X[:, :1].expand(2, 6, 6)) == [
+        "linear",
+        "batch_norm",
+    ]
+    shown = ops(lambda m, x: torch.cat([norm(y := m.conv(x)), y]), image)
+    assert shown == ["conv", "batch_norm", "cat"]
+    plain = nn.BatchNorm1d(6, affine=False).eval()
+    assert ops(lambda m, x: plain(m.conv(x)), image) == ["conv"]
+
+
 def test_repeated_heads_join_the_attention():
     def function(m, x):
         q, k = x.view(2, 5, 3, 2).transpose(1, 2), x[:, :, 2:4].reshape(2, 1, 5, 2)

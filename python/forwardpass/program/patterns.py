@@ -1,4 +1,5 @@
-"""Layers that torch's graph spells out in arithmetic, found and made whole: RMSNorm, GELU by tanh.
+"""Layers that torch's graph spells out in arithmetic, found and made whole: RMSNorm, GELU by tanh;
+and batch norms with constant statistics, put into the product in front of them.
 
 Unlike what fuse.py does this chooses the arithmetic, so it happens at conversion, once; the result
 is within the bounds of the layer's own op.
@@ -7,11 +8,14 @@ is within the bounds of the layer's own op.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import replace as changed
 from typing import Any
 
+import numpy as np
+
 from .fold import without_dead
-from .ir import Const, Graph, Node, Ref
+from .ir import Array, Const, Graph, Node, Ref, refs
 
 
 class _Search:
@@ -20,6 +24,7 @@ class _Search:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.first = len(graph.inputs)
+        self.readers = Counter(refs([node.args for node in graph.nodes]) + refs(graph.output))
 
     def node(self, value: Any, op: str) -> Node | None:
         if not isinstance(value, Ref) or value.index < self.first:
@@ -105,11 +110,48 @@ def _gelu_tanh(search: _Search, node: Node) -> Node | None:
     return None
 
 
+def _normed(
+    eps: float, w: Any, b: Any, mean: Any, var: Any, gamma: Any, beta: Any
+) -> tuple[Array, Array]:
+    """Weight and bias of a product with a batch norm behind it, in double."""
+    scale = (1.0 if gamma is None else gamma) / np.sqrt(var.astype(np.float64) + eps)
+    bias = ((0.0 if b is None else b) - mean.astype(np.float64)) * scale + (
+        0.0 if beta is None else beta
+    )
+    return w * scale.reshape(-1, *[1] * (w.ndim - 1)), bias
+
+
+def _batch_norm(search: _Search, node: Node) -> Node | None:
+    """batch_norm of a convolution or a linear that nothing else reads: in its weight and bias."""
+    if node.op != "batch_norm":
+        return None
+    product = search.node(node.args["x"], "conv") or search.node(node.args["x"], "linear")
+    if product is None or search.readers[node.args["x"].index] > 1:
+        return None
+    constants = search.graph.constants
+    parts = [product.args[key] for key in ("weight", "bias")]
+    parts += [node.args[key] for key in ("mean", "var", "weight", "bias")]
+    if any(isinstance(part, Ref) for part in parts):
+        return None
+    if product.args["activation"] is not None or product.args["residual"] is not None:
+        return None
+    arrays = [None if part is None else constants[part.name] for part in parts]
+    if len(node.shape) != len(constants[parts[0].name].shape):  # a linear of many rows, no batch
+        return None
+    w, b = _normed(node.args["eps"], *arrays)
+    args = dict(product.args)
+    for key, array in (("weight", w), ("bias", b)):
+        args[key] = Const(f"{parts[0].name}.normed.{node.args['x'].index}.{key}")
+        constants[args[key].name] = array.astype(np.float32)
+    return changed(product, args=args, place=product.place or node.place)
+
+
 def with_layers(graph: Graph) -> Graph:
     """The graph with these layers as one node each."""
     search = _Search(Graph(**vars(graph)))
     search.graph.nodes = list(graph.nodes)
-    for rule in (_rms_norm, _weighted, _gelu_tanh):
+    search.graph.constants = dict(graph.constants)
+    for rule in (_rms_norm, _weighted, _gelu_tanh, _batch_norm):
         for number, node in enumerate(search.graph.nodes):
             found = rule(search, node)
             if found is not None:
