@@ -95,3 +95,20 @@ def test_shifted_data_keeps_its_spread(isa):
     y = _core.layer_norm(x, 300, None, None, 1e-12, None).astype(np.float64)
     np.testing.assert_allclose(y.std(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(y.mean(axis=1), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize("n", [1024, 1040, 1030])
+def test_large_outputs_have_the_bytes_of_their_rows(isa, n):
+    """From 32 MiB on whole cache lines are written past the caches (ops/rows.cpp)."""
+    rows = (1 << 23) // n + 3
+    x, r, w = make("large/x", (rows, n)), make("large/r", (9, n)), make("large/w", (n,))
+    r = np.resize(r, (rows, n))
+    for got, part in (
+        (_core.rms_norm(x, n, w, 1e-6), lambda a, b: _core.rms_norm(a, n, w, 1e-6)),
+        (_core.layer_norm(x, n, w, w), lambda a, b: _core.layer_norm(a, n, w, w)),
+        (_core.add_rms_norm(x, r, n, w)[0], lambda a, b: _core.add_rms_norm(a, b, n, w)[0]),
+        (_core.add_layer_norm(x, r, n, w)[0], lambda a, b: _core.add_layer_norm(a, b, n, w)[0]),
+    ):
+        for first in (0, 7, rows - 5):
+            rows_of = slice(first, first + 5)
+            assert_same_bytes(got[rows_of], part(x[rows_of], r[rows_of]))
