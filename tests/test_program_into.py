@@ -206,14 +206,13 @@ def test_writes_the_same_into_the_array_that_it_is_lent(name):
             memory.memory.fill(0xA5)
 
 
-@pytest.mark.parametrize("name", [name for name in CASES if name not in WITHIN])
+@pytest.mark.parametrize("name", sorted(CASES.keys() - WITHIN - {"dot both"}))  # that: a scalar
 def test_allocates_nothing_more(name):
     one, inputs = graph(name)
     with np.errstate(all="ignore"):
         (call,) = calls_of(one, {}, Packs())
         value = stepwise(one, [call], inputs)[-1]
-    if not all(map(arena._dense, parts(value))):
-        return  # a scalar
+    assert all(map(arena._dense, parts(value)))
     out = tuple(np.empty_like(part) for part in parts(value))
     args = [_given(arg, inputs) for arg in call.args]
     args.append(out if isinstance(value, tuple) else out[0])

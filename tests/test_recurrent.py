@@ -9,7 +9,7 @@ import pytest
 
 from _arrays import assert_case_bounded, assert_same_bytes, case_id, finite_cases
 from _recurrent import KINDS, flat, layer_of, rows_of, same, state_of
-from forwardpass import nn, threads
+from forwardpass import _core, nn, threads
 from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
 
@@ -223,3 +223,20 @@ def test_memory_of_a_long_sequence_is_its_arrays(restore_threads):
     before = peak()
     layer(x)
     assert peak() - before < 13_000, "kB: 5,000 of output, 4,096 at a time of input products"
+
+
+def test_a_layer_writes_to_out(isa):
+    ih, hh = make("out/ih", (20, 5)), make("out/hh", (20, 5))
+    layer = _core.PackedRecurrent("lstm", [[ih, hh, None, None, None]], False, True, "LSTM")
+    x = make("out/x", (2, 7, 5))
+    y, (h, c) = layer(x)
+    out = np.empty_like(y)
+    for target in (out, x):  # x: overlaps the input
+        got, state = layer(x, None, target)
+        assert got is target
+        for mine, theirs in zip((got, *state), (y, h, c), strict=True):
+            assert_same_bytes(mine, theirs)
+    with pytest.raises(ValueError, match="out"):
+        layer(x, None, np.empty((2, 7, 6), np.float32))
+    with pytest.raises(TypeError, match="out"):
+        layer(x, None, np.empty((2, 7, 5)))
