@@ -24,7 +24,7 @@ CUBE, KERNEL = torch.randn(2, 4, 5, 6, 7), torch.randn(4, 3, 3, 2, 3)
 FUNCTIONS = {
     "angles": lambda x: (x.atan(), torch.atan2(x, x.flip(0)), x.clamp(-1, 1).asin(), x.tan()),
     "arc cosine": lambda x: x.clamp(-1, 1).acos(),
-    "hyperbolic": lambda x: (x.sinh(), x.cosh(), F.tanhshrink(x)),
+    "hyperbolic": lambda x: ((x * 5).sinh() / 1e3, x.sinh(), x.cosh(), F.tanhshrink(x)),
     "logarithms": lambda x: (x.abs().log2(), x.abs().log10(), x.exp2(), torch.hypot(x, x + 1)),
     "erfc": lambda x: torch.erfc(x),
     "activations": lambda x: (
@@ -80,6 +80,21 @@ FUNCTIONS = {
         for mode in ("floor", "trunc")
         for y, d in ((x, 0.3), ((x * 9).long(), 2), ((x * 9).long(), -2))
     ),
+    "differences": lambda x: (torch.rsub(x, x * 2, alpha=3), torch.rsub(x, 2, alpha=0.5)),
+    "smaller sides": lambda x: (torch.hypot(x, x[:1]), torch.hypot(x[:, :1], x[0])),
+    "flat": lambda x: (x.roll(3), x.repeat_interleave(2), x.sum().amax(), (x.sum() > 0).any()),
+    "places in pools": lambda x: (
+        *F.max_pool1d(x, 2, return_indices=True),
+        *F.max_pool2d(x[None], 2, 1, 1, return_indices=True),
+        *F.adaptive_max_pool1d(x, 3, return_indices=True),
+        *F.adaptive_max_pool2d(x[None], (2, 3), return_indices=True),
+    ),
+    "same with dilation": lambda x: F.conv2d(
+        x[None, None], x[None, None, :3, :2], padding="same", dilation=3
+    ),
+    "queries for all": lambda x: F.scaled_dot_product_attention(
+        x[None], CUBE[0, :, :4, 0, :4].contiguous()[None], CUBE[0, :, :4, 1, :4].contiguous()[None]
+    ),
     "assertions": checked,
     "bicubic": lambda x: F.interpolate(x[None, None], scale_factor=2, mode="bicubic"),
 }
@@ -100,3 +115,12 @@ def test_as_torch(name):
     for mine, theirs in zip(got, want, strict=True):
         assert (mine.shape, str(mine.dtype)) == (theirs.shape, str(theirs.dtype)[6:])
         np.testing.assert_allclose(mine, theirs.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_results_that_are_missing_are_said():
+    class Of(torch.nn.Module):
+        def forward(self, x):
+            return F.max_pool3d(x, 2, return_indices=True)
+
+    with pytest.raises(NotImplementedError, match=r"max_pool3d_with_indices.*its result 1"):
+        forwardpass.from_torch(Of().eval(), (torch.randn(1, 1, 4, 4, 4),))

@@ -27,16 +27,17 @@ def _names(text: str) -> frozenset[str]:
 
 # Ops whose result may be a view of an argument. Others, but for those of MADE, take the array to
 # write to, or a tuple of them, behind their other arguments.
-VIEWS = _names("reshape transpose index diagonal expand item flip unfold")
+VIEWS = _names("reshape transpose index diagonal expand real imag item flip unfold")
 # Ops whose results NumPy allocates.
-MADE = _names("sort gather median cumulative_extreme")
+MADE = _names("sort gather median cumulative_extreme max_pool_indices adaptive_pool_indices")
 # Ops that do no arithmetic in NumPy, which would warn of NaN and infinities.
 QUIET = _names(
     """linear matmul conv conv_transpose layer_norm rms_norm group_norm batch_norm softmax
     log_softmax attention attention_rows max_pool avg_pool adaptive_pool embedding exp expm1 log
     log1p sin cos erf relu relu6 silu sigmoid tanh hardsigmoid hardswish mish gelu leaky_relu elu
     softplus prelu glu swiglu sum mean var recurrent add_layer_norm add_rms_norm
-    reshape transpose index expand item stack cat copy take pick gather full arange where"""
+    reshape transpose index expand real imag item complex stack cat copy take pick gather full
+    arange where"""
 )
 
 

@@ -27,6 +27,8 @@ def dtype_of(name: str) -> np.dtype[Any]:
         *(f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)),
         "float32",
         "float64",
+        "complex64",
+        "complex128",
     ):
         raise ValueError(f"no dtype {name[:40]!r}")
     return np.dtype(name)
@@ -49,6 +51,17 @@ def copied(x: Array, out: Array | None = None) -> Array:
 
 
 plain("copy", "a copy, contiguous", copied, x="array")
+
+
+@op("complex", "complex numbers of their two parts", re="array", im="array")
+def _complex(packs: Packs, re: Any, im: Any) -> tuple[Any, ...]:
+    def joined(re: Array, im: Array, out: Array | None = None) -> Array:
+        wide = np.complex64 if re.dtype == np.float32 else np.complex128
+        result = np.empty(re.shape, wide) if out is None else out
+        result.real, result.imag = re, im
+        return result
+
+    return joined, re, im
 
 
 @op("pad", "numbers around an array", x="array", pad="ints", mode="str", value="number")

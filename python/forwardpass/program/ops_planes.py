@@ -29,6 +29,23 @@ def _max_pool(
 
 
 @op(
+    "max_pool_indices",
+    "where in its plane the largest of each window is",
+    x="array",
+    kernel="ints",
+    stride="ints",
+    padding="ints",
+    dilation="ints",
+    ceil="bool",
+)
+def _max_pool_indices(
+    packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+) -> tuple[Any, ...]:
+    fn = _core._max_pool1d_indices if len(kernel) == 1 else _core._max_pool2d_indices
+    return fn, x, kernel, stride or None, padding, dilation, ceil
+
+
+@op(
     "avg_pool",
     "the mean of each window",
     x="array",
@@ -58,6 +75,17 @@ def _adaptive_pool(packs: Packs, x: Any, size: Any, largest: bool) -> tuple[Any,
     checked(size)
     kind = f"adaptive_{'max' if largest else 'avg'}_pool{len(size)}d"
     return getattr(_core, kind), x, size
+
+
+@op(
+    "adaptive_pool_indices",
+    "where in its plane the largest of each of its windows is",
+    x="array",
+    size="ints",
+)
+def _adaptive_pool_indices(packs: Packs, x: Any, size: Any) -> tuple[Any, ...]:
+    checked(size)
+    return getattr(_core, f"_adaptive_max_pool{len(size)}d_indices"), x, size
 
 
 @op(

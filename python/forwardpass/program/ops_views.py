@@ -60,6 +60,10 @@ def _expand(packs: Packs, x: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
     return expand, x
 
 
+# Complex numbers come and go as such; between, a graph has their two parts.
+plain("real", "the real parts of complex numbers", np.real, x="array")
+plain("imag", "the imaginary parts of complex numbers", np.imag, x="array")
+
 plain("item", "one result of an op that has several", getitem, x="array", number="int")
 
 

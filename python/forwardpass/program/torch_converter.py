@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import fx
 
-from .aten import ATEN
-from .ir import Const, Graph, Node, Ref, Size
+from .aten import ATEN, COMPLEX
+from .ir import Const, Graph, Input, Node, Ref, Size
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bool: "bool"}
 _DTYPES |= {getattr(torch, f"int{n}"): f"int{n}" for n in (8, 16, 32, 64)} | {torch.uint8: "uint8"}
+_PARTS = {torch.complex64: "float32", torch.complex128: "float64"}
 
 
 class T(NamedTuple):
@@ -24,8 +25,24 @@ class T(NamedTuple):
     dtype: str
 
 
+class Pair(NamedTuple):
+    """A complex tensor of the graph: two arrays, of one shape and dtype."""
+
+    re: T
+    im: T
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        return self.re.shape
+
+    @property
+    def dtype(self) -> str:
+        return self.re.dtype
+
+
 class Unknown(NamedTuple):
-    """A number that depends on data: refused where something but an assertion uses it."""
+    """What is not there, such as a number that depends on data: refused where it is used, other
+    than by an assertion."""
 
     text: str
 
@@ -69,18 +86,48 @@ class Converter:
             raise UnsupportedError(f"a size computed as {e}")
         return Size(kind, tuple(self.expression(arg) for arg in e.args))
 
+    def result(self, fake: torch.Tensor) -> T | Pair:
+        """The shape and dtype of a result, without a value; of a complex one, of both parts."""
+        if fake.dtype in _PARTS:
+            part = T(None, tuple(self.size(n) for n in fake.shape), _PARTS[fake.dtype])
+            return Pair(part, part)
+        return self.tensor(None, fake)
+
     def tensor(self, value: Any, fake: Any) -> T:
         if fake.dtype not in _DTYPES:
             raise UnsupportedError(f"dtype {fake.dtype}; convert the module with module.float()")
         return T(value, tuple(self.size(n) for n in fake.shape), _DTYPES[fake.dtype])
 
+    def input(self, name: str, fake: torch.Tensor) -> T:
+        """The next input of the graph; all of them come in front of its nodes."""
+        t = self.result(fake)
+        dtype = t.dtype
+        if isinstance(t, Pair):
+            dtype = str(fake.dtype).removeprefix("torch.")
+        value = T(Ref(len(self.graph.inputs)), t.shape, dtype)
+        self.graph.inputs.append(Input(name, t.shape, dtype))
+        return value
+
+    def parts(self, x: T) -> T | Pair:
+        """An input as the functions in aten/ take it."""
+        if not x.dtype.startswith("complex"):
+            return x
+        dtype = {"complex64": "float32", "complex128": "float64"}[x.dtype]
+        return Pair(*(self.emit(op, x.shape, dtype, x=x) for op in ("real", "imag")))
+
     def convert(self, node: fx.Node) -> None:
         """Put what a call makes into `env`; UnsupportedError where the table lacks it."""
         self.env[node] = _convert(self, node)
 
-    def put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T:
+    def put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T | Pair:
         """A tensor's numbers of now, as a constant; not copied, those of always."""
         tensor = tensor.detach()
+        if tensor.dtype in _PARTS:
+            re, im = torch.view_as_real(tensor.resolve_conj()).unbind(-1)
+            return Pair(self._put(re, f"{name}.real"), self._put(im, f"{name}.imag"))
+        return self._put(tensor, name, copied)
+
+    def _put(self, tensor: torch.Tensor, name: str, copied: bool = True) -> T:
         if tensor.dtype in (torch.float16, torch.bfloat16):
             tensor = tensor.float()  # exact; results of such a dtype are refused
         if tensor.dtype not in _DTYPES:
@@ -176,8 +223,7 @@ def _convert(c: Converter, node: fx.Node) -> Any:
             f"a number that depends on data, or a float that depends on sizes ({target})"
         )
     if isinstance(target, torch._ops.OpOverload):
-        convert = ATEN.get(str(target))
-        if convert is None:
+        if str(target) not in ATEN:
             raise UnsupportedError(str(target))
         args: dict[str, Any] = {}
         for position, parameter in enumerate(target._schema.arguments):
@@ -185,13 +231,26 @@ def _convert(c: Converter, node: fx.Node) -> Any:
             if position < len(node.args):
                 given = node.args[position]
             args[parameter.name] = c.argument(given)
-        out = c.tensor(None, fake) if isinstance(fake, torch.Tensor) else fake
-        return convert(c, out, args)
+        out = c.result(fake) if isinstance(fake, torch.Tensor) else fake
+        return _rule(str(target), out, args)(c, out, args)
     if getattr(target, "__name__", "") == "getitem":
-        return c.env[node.args[0]][node.args[1]]
+        whole: Any = node.args[0]
+        found = c.env[whole][node.args[1]]
+        missing = found is None and isinstance(fake, torch.Tensor)
+        return Unknown(f"{whole.target}, its result {node.args[1]}") if missing else found
     if fake is None or isinstance(fake, (bool, torch.SymBool)):
         return None  # an assertion on sizes
     raise UnsupportedError(f"{target}")
+
+
+def _rule(target: str, out: Any, args: dict[str, Any]) -> Any:
+    """The function of the table, or of that for complex numbers where there are such."""
+    nested = [v for value in args.values() for v in (value if isinstance(value, list) else [value])]
+    if any(isinstance(value, (Pair, complex)) for value in [out, *nested]):
+        if target in COMPLEX:
+            return COMPLEX[target]
+        raise UnsupportedError(f"{target} of complex numbers")
+    return ATEN[target]
 
 
 def place(node: fx.Node) -> str:

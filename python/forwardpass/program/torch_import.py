@@ -13,8 +13,8 @@ import torch
 from torch import fx
 
 from .aten import ATEN
-from .ir import Graph, Input, Ref
-from .torch_converter import Converter, T, UnsupportedError, place
+from .ir import Graph
+from .torch_converter import Converter, Pair, T, UnsupportedError, place
 from .torch_inputs import name_inputs, named_arguments, shapes_of
 from .torch_patches import put_aside
 from .torch_sizes import limits, symbols, wanted_sizes
@@ -78,16 +78,30 @@ def graph_of(program: torch.export.ExportedProgram, names: dict[str, str]) -> Gr
         except KeyError:  # uses what could not be converted
             if not missing:
                 raise
+    try:
+        leaves = [_leaf(c, c.argument(value)) for value in _results(program)]
+    except UnsupportedError as error:
+        missing.setdefault(str(error), []).append("")
+    except KeyError:
+        if not missing:
+            raise
     if missing:
         lines = [f"  {what}: in {_places(places)}" for what, places in missing.items()]
         raise NotImplementedError(
             "forwardpass.from_torch: the module uses what forwardpass lacks:\n" + "\n".join(lines)
         )
-    leaves = [c.argument(value) for value in _results(program)]
     spec = program.call_spec.out_spec
     assert spec is not None
     c.graph.output = _structure(spec, iter(leaves))
     return c.graph
+
+
+def _leaf(c: Converter, value: Any) -> Any:
+    """A result as one array."""
+    if not isinstance(value, Pair):
+        return value
+    dtype = {"float32": "complex64", "float64": "complex128"}[value.dtype]
+    return c.emit("complex", value.shape, dtype, re=value.re, im=value.im)
 
 
 def _results(program: torch.export.ExportedProgram) -> list[Any]:
@@ -108,7 +122,7 @@ def _results(program: torch.export.ExportedProgram) -> list[Any]:
 def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:
     """Inputs and constants; a parameter that nothing reads is left out."""
     kinds = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-    constants = []
+    constants, taken = [], []
     for node in program.graph.nodes:
         if node.op != "placeholder":
             continue
@@ -116,11 +130,11 @@ def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:
         if spec.kind != torch.export.graph_signature.InputKind.USER_INPUT:
             constants.append((node, spec.target))
         elif isinstance(fake, torch.Tensor):
-            t = c.tensor(Ref(len(c.graph.inputs)), fake)
-            c.graph.inputs.append(Input(node.name, t.shape, t.dtype))
-            c.env[node] = t
+            taken.append((node, c.input(node.name, fake)))
         else:
             c.env[node] = fake  # None, a number or a string: as in the example
+    for node, t in taken:  # in front of every node
+        c.env[node] = c.parts(t)
     for node, name in constants:
         assert name is not None
         tensors: Mapping[str, Any] = program.state_dict

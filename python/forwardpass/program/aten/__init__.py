@@ -5,8 +5,10 @@ from . import (  # noqa: F401  (they fill the table)
     angles,
     arithmetic,
     arrays,
+    complex_numbers,
     convolutions,
     counting,
+    fourier,
     indexing,
     layers,
     norms,
@@ -14,9 +16,10 @@ from . import (  # noqa: F401  (they fill the table)
     planes,
     products,
     reductions,
+    spectrograms,
     views,
     volumes,
 )
-from .table import ATEN
+from .table import ATEN, COMPLEX
 
-__all__ = ["ATEN"]
+__all__ = ["ATEN", "COMPLEX"]

@@ -33,9 +33,7 @@ def _binary(op: str, compares: bool = False, flipped: bool = False) -> Convert:
             x, y = y, x
         alpha = a.get("alpha", 1)
         if alpha != 1:
-            scaled = y if not flipped else x
-            scaled = c.like("mul", scaled, a=scaled, b=c.array(alpha, dtype))
-            x, y = (x, scaled) if not flipped else (scaled, y)
+            y = c.like("mul", y, a=y, b=c.array(alpha, dtype))
         return c.emit(op, out.shape, out.dtype, a=x, b=y)
 
     return convert

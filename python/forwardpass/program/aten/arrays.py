@@ -9,7 +9,7 @@ import numpy as np
 
 from ..ir import Size
 from .table import ATEN, Convert, aten, dim_of
-from .views import expanded, reshaped
+from .views import expanded, flattened, reshaped
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -45,7 +45,7 @@ def _repeat(c: Converter, out: T, a: dict[str, Any]) -> Any:
 def _repeat_each(c: Converter, out: T, a: dict[str, Any]) -> Any:
     x, dim = a["self"], a["dim"]
     if dim is None:
-        x, dim = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1]), 0
+        x, dim = flattened(c, x), 0
     dim = dim_of(dim, x)
     return c.emit("repeat_each", out.shape, out.dtype, x=x, times=a["repeats"], dim=dim)
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..ir import Size
 from .products import PLAIN
 from .table import aten, need_float32, unsupported
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
+
+
+def _plus(size: Any, n: int) -> Any:
+    return size + n if isinstance(size, int) else Size("+", (size, n))
 
 
 def numbers(value: Any, dims: int) -> list[Any]:
@@ -43,7 +48,8 @@ def _conv(c: Converter, out: T, a: dict[str, Any]) -> Any:
         total = [d * (k - 1) for d, k in zip(dilation, weight.shape[2:], strict=True)]
         if padding == "same" and any(n % 2 for n in total):
             widths = [w for n in reversed(total) for w in (n // 2, n - n // 2)]
-            shape = [*x.shape[:-dims], *out.shape[-dims:]]
+            sizes = zip(x.shape[-dims:], total, strict=True)
+            shape = [*x.shape[:-dims], *(_plus(size, n) for size, n in sizes)]
             x = c.emit("pad", shape, x.dtype, x=x, pad=widths, mode="constant", value=0)
             padding = 0
         else:

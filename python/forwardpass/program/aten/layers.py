@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import ATEN, aten, dim_of, need_float32, unsupported
+from .views import expanded
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -28,7 +29,13 @@ def _attention(c: Converter, out: T, a: dict[str, Any]) -> Any:
     need_float32(out, "attention")
     if a["dropout_p"]:
         raise unsupported("attention with dropout")
-    args = {"q": a["query"], "k": a["key"], "v": a["value"], "mask": a["attn_mask"]}
+    lead = out.shape[:-2]
+    q, k, v = a["query"], a["key"], a["value"]
+    if (
+        not a["enable_gqa"] and len({len(x.shape) for x in (q, k, v)}) > 1
+    ):  # fewer dimensions are repeated
+        q, k, v = (expanded(c, x, (*lead, *x.shape[-2:])) for x in (q, k, v))
+    args = {"q": q, "k": k, "v": v, "mask": a["attn_mask"]}
     args |= {"causal": a["is_causal"], "scale": a["scale"], "grouped": bool(a["enable_gqa"])}
     return c.emit("attention", out.shape, out.dtype, **args)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import aten, dim_of, is_float, need_float32
-from .views import ALL, expanded, indexed, reshaped
+from .views import ALL, expanded, flattened, indexed, reshaped
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -89,7 +89,7 @@ def _prod(c: Converter, out: T, a: dict[str, Any]) -> Any:
     need_float32(out, "aten.prod")
     x = c.array(a["self"], out.dtype)
     if "dim" not in a:
-        x = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1])
+        x = flattened(c, x)
     dim = dim_of(a.get("dim", 0), x)
     running = c.like("cumprod", x, x=x, dim=dim, float=is_float(out))
     shape = [n for d, n in enumerate(x.shape) if d != dim]
@@ -119,7 +119,7 @@ def _median(c: Converter, out: Any, a: dict[str, Any]) -> Any:
     x = a["self"]
     alone = hasattr(out, "value")
     if alone:
-        x = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1])
+        x = flattened(c, x)
     dim = dim_of(a.get("dim", 0), x)
     shape = [n for d, n in enumerate(x.shape) if d != dim]
     whole = c.emit("median", shape, x.dtype, x=x, dim=dim)

@@ -39,7 +39,9 @@ def _max(dims: int) -> Any:
         args = {key: numbers(value, dims) for key, value in args.items()}
         args |= {"dilation": numbers(a["dilation"], dims), "ceil": a["ceil_mode"]}
         pooled = c.emit("max_pool", y.shape, y.dtype, x=a["self"], **args)
-        return (pooled, None) if several else pooled
+        if not several:
+            return pooled
+        return pooled, c.emit("max_pool_indices", y.shape, "int64", x=a["self"], **args)
 
     return convert
 
@@ -55,7 +57,9 @@ def _adaptive(dims: int, largest: bool) -> Any:
         size = [y.shape[-dims:][i] for i in range(dims)]
         args = {"size": size, "largest": largest}
         pooled = c.emit("adaptive_pool", y.shape, y.dtype, x=a["self"], **args)
-        return (pooled, None) if several else pooled
+        if not several:
+            return pooled
+        return pooled, c.emit("adaptive_pool_indices", y.shape, "int64", x=a["self"], size=size)
 
     return convert
 

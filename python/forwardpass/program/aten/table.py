@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Convert = Callable[["Converter", Any, "dict[str, Any]"], Any]
 ATEN: dict[str, Convert] = {}
+COMPLEX: dict[str, Convert] = {}  # where an argument or the result is complex
 
 
 def aten(*names: str) -> Callable[[Convert], Convert]:
@@ -22,6 +23,19 @@ def aten(*names: str) -> Callable[[Convert], Convert]:
     def put(convert: Convert) -> Convert:
         for name in names:
             ATEN[f"aten.{name}" if "." in name else f"aten.{name}.default"] = convert
+        return convert
+
+    return put
+
+
+def on_complex(*names: str) -> Callable[[Convert], Convert]:
+    """Puts a function into the table for complex numbers, and into ATEN where that has none."""
+
+    def put(convert: Convert) -> Convert:
+        for name in names:
+            key = f"aten.{name}" if "." in name else f"aten.{name}.default"
+            COMPLEX[key] = convert
+            ATEN.setdefault(key, convert)
         return convert
 
     return put
@@ -48,6 +62,6 @@ def dim_of(dim: int, x: Any) -> int:
 
 def dims_of(dims: Any, x: Any) -> list[int]:
     """dim as torch's reductions take it; [] is all."""
-    if dims is None:
+    if dims is None or not x.shape:
         return []
     return [dim_of(d, x) for d in (dims if isinstance(dims, list) else [dims])]

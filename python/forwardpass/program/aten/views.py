@@ -72,6 +72,15 @@ def reshaped(c: Converter, x: T, shape: Any) -> T:
     return c.emit("reshape", shape, x.dtype, x=x, shape=list(shape))
 
 
+def flattened(c: Converter, x: T) -> T:
+    count: Any = 1
+    for n in x.shape:
+        count = (
+            count * n if isinstance(count, int) and isinstance(n, int) else Size("*", (count, n))
+        )
+    return reshaped(c, x, [count])
+
+
 @aten("permute", "permute_copy")
 def _permute(c: Converter, out: T, a: dict[str, Any]) -> Any:
     return transposed(c, a["self"], [dim_of(d, a["self"]) for d in a["dims"]])
@@ -201,9 +210,9 @@ def _flip(c: Converter, out: T, a: dict[str, Any]) -> Any:
 def _roll(c: Converter, out: T, a: dict[str, Any]) -> Any:
     x, dims = a["self"], dims_of(a["dims"], a["self"])
     if not dims:
-        flat = c.emit("reshape", [-1], x.dtype, x=x, shape=[-1])
+        flat = flattened(c, x)
         flat = c.like("roll", flat, x=flat, shifts=a["shifts"], dims=[0])
-        return c.like("reshape", x, x=flat, shape=list(x.shape))
+        return reshaped(c, flat, x.shape)
     return c.like("roll", x, x=x, shifts=a["shifts"], dims=dims)
 
 
