@@ -136,7 +136,9 @@ def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:
     for node, t in taken:  # in front of every node
         c.env[node] = c.parts(t)
     for node, name in constants:
-        assert name is not None
+        if name is None:  # a token, which orders side effects
+            c.env[node] = None
+            continue
         tensors: Mapping[str, Any] = program.state_dict
         if name not in tensors:
             tensors = program.constants

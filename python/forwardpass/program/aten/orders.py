@@ -88,7 +88,7 @@ def _prod(c: Converter, out: T, a: dict[str, Any]) -> Any:
     """The last of the running products."""
     need_float32(out, "aten.prod")
     x = c.array(a["self"], out.dtype)
-    if "dim" not in a:
+    if "dim" not in a or not x.shape:
         x = flattened(c, x)
     dim = dim_of(a.get("dim", 0), x)
     running = c.like("cumprod", x, x=x, dim=dim, float=is_float(out))
