@@ -20,8 +20,8 @@ from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
 
 sdpa = F.scaled_dot_product_attention
-# (heads, key heads, queries, keys, width, value width): few rows and many, one block and several; the
-# last has queries in the lanes where nothing is masked.
+# (heads, key heads, queries, keys, width, value width): few rows and many, one block and several;
+# the last has queries in the lanes where nothing is masked.
 SHAPES = (
     (6, 2, 1, 300, 20, 16),
     (6, 2, 13, 300, 20, 33),
