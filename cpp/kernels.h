@@ -239,9 +239,9 @@ struct AttentionArgs {
 struct AttentionKernels {
   int64_t rows;  // the most for `run` at a time where keys and values are 64 wide
   int64_t (*scratch)(const AttentionArgs& args, int64_t rows);  // floats that it then needs
-  // Rows [r0, r1) of one key and value head: row r is query r / group of the group's head r % group.
-  void (*run)(const AttentionArgs& args, int64_t batch, int64_t kv_head, int64_t r0, int64_t r1,
-              float* scratch);
+  // Tiles [first, last). The rows of one key and value head, of which row r is query r / group of the
+  // group's head r % group, are cut into tiles of `step`, the last rows' first; then come the next head's.
+  void (*run)(const AttentionArgs& args, int64_t step, int64_t first, int64_t last, float* scratch);
 };
 
 enum class Reduction : int { sum, mean, var };

@@ -20,8 +20,14 @@ from forwardpass.reference import OPS
 from forwardpass.reference.arrays import make
 
 sdpa = F.scaled_dot_product_attention
-# (heads, key heads, queries, keys, width, value width): few rows and many, one block and several.
-SHAPES = ((6, 2, 1, 300, 20, 16), (6, 2, 13, 300, 20, 33), (2, 2, 150, 540, 16, 64))
+# (heads, key heads, queries, keys, width, value width): few rows and many, one block and several;
+# the last has queries in the lanes where nothing is masked.
+SHAPES = (
+    (6, 2, 1, 300, 20, 16),
+    (6, 2, 13, 300, 20, 33),
+    (2, 2, 150, 540, 16, 64),
+    (3, 3, 64, 320, 64, 64),
+)
 
 
 def heads(shape, name="h"):
@@ -158,26 +164,49 @@ def test_views_are_read_and_written_as_they_are(isa, shape):
     assert_same_bytes(packed, np.ascontiguousarray(want.swapaxes(1, 2)).reshape(packed.shape))
 
 
-def test_out_may_be_an_input(isa):
-    q, k, v = heads((2, 2, 40, 40, 16, 16))
+@pytest.mark.parametrize("shape", [(2, 2, 40, 40, 16, 16), (2, 2, 64, 64, 64, 64)])
+def test_out_may_be_an_input(isa, shape):
+    q, k, v = heads(shape)
     want = _core.attention(q, k, v)
     for which in range(3):
         a = [x.copy() for x in (q, k, v)]
         _core.attention(*a, out=a[which])
         assert_same_bytes(a[which], want)
     both = np.concatenate([q, k], axis=3)
-    out = both[..., 8:24]
-    _core.attention(both[..., :16], both[..., 16:], v, out=out)
+    width = q.shape[3]
+    out = both[..., width // 2 : width // 2 + width]
+    _core.attention(both[..., :width], both[..., width:], v, out=out)
     assert_same_bytes(np.ascontiguousarray(out), want)
 
 
-def test_threads_change_nothing(isa, restore_threads):
-    q, k, v = heads((2, 1, 700, 300, 64, 64))
+@pytest.mark.parametrize(
+    ("shape", "causal"),
+    [
+        ((2, 1, 700, 300, 64, 64), True),
+        ((9, 9, 96, 320, 64, 64), False),
+        ((1, 1, 64, 320, 64, 64), False),
+    ],
+)
+def test_threads_change_nothing(isa, restore_threads, shape, causal):
+    q, k, v = heads(shape)
     _core.set_num_threads(1)
-    want = _core.attention(q, k, v, None, True)
+    want = _core.attention(q, k, v, None, causal)
     for threads in (2, 3, 8):
         _core.set_num_threads(threads)
-        assert_same_bytes(_core.attention(q, k, v, None, True), want)
+        assert_same_bytes(_core.attention(q, k, v, None, causal), want)
+
+
+def test_nan_and_infinity_with_queries_in_the_lanes(isa, restore_threads):
+    """What is not finite shows where it does for each query alone."""
+    _core.set_num_threads(1)  # so that one head follows the other
+    for value in (np.nan, -np.nan, np.inf, -np.inf, 3e38):
+        for which in range(3):
+            a = heads((2, 2, 64, 128, 64, 64))
+            a[which][0, 1, 17, 5] = value
+            got = _core.attention(*a)
+            for t in range(64):
+                alone = _core.attention(a[0][:, :, t : t + 1], *a[1:])
+                np.testing.assert_array_equal(got[:, :, t : t + 1], alone)
 
 
 def test_memory_does_not_grow_with_the_scores():

@@ -79,6 +79,8 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
         ("avx512", "attention", "scores_tile<10, 2, true>", 45),  # two steps, a vector of weights
         ("avx512", "attention", "values_tile<6, 4, false>", 24),
         ("avx512", "attention", "values_tile<6, 4, true>", 24),
+        ("avx512", "attention", "lane_scores_tile<8>", 37),  # two steps, a vector of weights
+        ("avx512", "attention", "lane_values_tile<6>", 24),
         ("avx2", "attention", "scores_tile<6, 1, false>", 12),
         ("avx2", "attention", "values_tile<6, 1, false>", 12),
         ("avx2", "conv.", "conv_tile<6, 1>", 12),

@@ -7,11 +7,12 @@
 //
 // A tile is up to kQueryRows rows of one key head: all query heads of its group, position by
 // position, so that keys and values are read once for the group, and causal limits lie close.
-// Vectors run over keys for the scores, so keys are transposed: into panels where there are rows
+// Vectors run over keys for the scores (over queries in attention_lanes.h), so keys are transposed: into panels where there are rows
 // enough to pay for it, else in registers on the way. Memory: a block's keys and values, and
 // the tile's queries and outputs.
 #pragma once
 
+#include "attention_lanes.h"
 #include "attention_scores.h"
 #include "attention_values.h"
 
@@ -153,12 +154,11 @@ FP_INLINE void attend(const AttentionTile& t, const KeyBlock& b, int64_t ahead, 
   add_weighted(t, b, last, none);
 }
 
-void attention_run(const AttentionArgs& a, int64_t b, int64_t kv, int64_t r0, int64_t r1,
-                   float* scratch) {
-  const AttentionTile t = tile_of(a, b, kv, r0, r1, scratch);
-  const int64_t end = a.limit(t.query(t.rows - 1)), all_see = a.limit(t.query(0));
+// A tile with all its keys, block by block.
+FP_INLINE void attend_blocks(const AttentionTile& t, int64_t end) {
+  const AttentionArgs& a = t.a;
+  const int64_t all_see = a.limit(t.query(0));
   const bool few = t.rows <= kFewRows, masked = a.bias || a.seen;
-  begin_state(t, !few);
   // Rows of values that lie side by side, or that are read but once, need no copy.
   const bool in_place = a.value_width == t.padded && (few || a.v_step[2] == a.value_width);
   for (int64_t k0 = 0; k0 < end || k0 == 0; k0 += kKeyBlock) {
@@ -169,6 +169,21 @@ void attention_run(const AttentionArgs& a, int64_t b, int64_t kv, int64_t r0, in
     const KeyBlock block{k0, keys, !few, k0 == 0, ahead == end, v};
     attend(t, block, ahead, min64(end - ahead, kKeyBlock));
   }
+}
+
+void attention_run(const AttentionArgs& a, int64_t step, int64_t first, int64_t last,
+                   float* scratch) {
+  const int64_t rows = a.queries * a.group(), tiles = (rows + step - 1) / step;
+  Lanes lanes(scratch);
+  for (int64_t i = first; i < last; ++i) {
+    const int64_t head = i / tiles, r0 = (tiles - 1 - i % tiles) * step;
+    const AttentionTile t =
+        tile_of(a, head / a.kv_heads, head % a.kv_heads, r0, min64(r0 + step, rows), scratch);
+    const int64_t end = a.limit(t.query(t.rows - 1));
+    begin_state(t, t.rows > kFewRows);
+    if (!lanes.attend(t, end)) attend_blocks(t, end);
+  }
+  lanes.finish();
 }
 
 }  // namespace

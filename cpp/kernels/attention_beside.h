@@ -27,38 +27,34 @@ alignas(64) const WeighConstants kWeigh = {
     1.0f,
     {kExp2Short[0], kExp2Short[1], kExp2Short[2], kExp2Short[3], kExp2Short[4]}};
 
-// Two steps of the product and one vector of weights, as exp2_negative has it; its sum x + 1.5 2^23 is an
+// Two steps of the product of rows P floats apart, and exp2_negative of x, one vector of weights; its sum x + 1.5 2^23 is an
 // addition, which gives the same bits as fma(x, 1, .).
-template <int MR, int NV>
-FP_INLINE f32x16 weigh_beside(f32x16 (&acc)[MR][NV], const float* q, const float* keys, float* s,
-                              const float* top) {
+template <int64_t P, int64_t Ldb, int MR, int NV>
+FP_INLINE f32x16 weigh_beside(f32x16 (&acc)[MR][NV], const float* a, const float* b, f32x16 x) {
   constexpr int A = MR / 4, B = MR / 2, C = MR * 3 / 4;
-  constexpr int64_t P = kQueryPitch;
   const WeighConstants* c = &kWeigh;
   FP_FORGET(c);
   f32x16 v[NV];
-  const f32x16 y = max(set1(c->low), sub(load(s), set1(*top)));
-  load_columns<MR>(keys, v);
-  product_rows<0, A, P>(acc, q, v);
+  const f32x16 y = max(set1(c->low), x);
+  load_columns<MR>(b, v);
+  product_rows<0, A, P>(acc, a, v);
   const f32x16 t = add(y, set1(c->round));
-  product_rows<A, B, P>(acc, q, v);
+  product_rows<A, B, P>(acc, a, v);
   const f32x16 n = sub(t, set1(c->round));
-  product_rows<B, C, P>(acc, q, v);
+  product_rows<B, C, P>(acc, a, v);
   const f32x16 r = sub(y, n);
-  product_rows<C, MR, P>(acc, q, v);
+  product_rows<C, MR, P>(acc, a, v);
   FP_FORGET(c);
   f32x16 p = in_register(fma(set1(c->q[4]), r, set1(c->q[3])));
-  load_columns<MR>(keys + kPanel, v);
-  product_rows<0, A, P>(acc, q + 1, v);
+  load_columns<MR>(b + Ldb, v);
+  product_rows<0, A, P>(acc, a + 1, v);
   p = in_register(fma(p, r, set1(c->q[2])));
-  product_rows<A, B, P>(acc, q + 1, v);
+  product_rows<A, B, P>(acc, a + 1, v);
   p = in_register(fma(p, r, set1(c->q[1])));
-  product_rows<B, C, P>(acc, q + 1, v);
+  product_rows<B, C, P>(acc, a + 1, v);
   p = in_register(fma(p, r, set1(c->q[0])));
-  product_rows<C, MR, P>(acc, q + 1, v);
-  p = scale2(fma(p, r, set1(c->one)), n);
-  store(s, p);
-  return p;
+  product_rows<C, MR, P>(acc, a + 1, v);
+  return scale2(fma(p, r, set1(c->one)), n);
 }
 
 // One partial sum's weights, by themselves.
@@ -98,7 +94,10 @@ FP_INLINE int64_t beside_steps(f32x16 (&acc)[MR][NV], const float* q, const floa
     f32x16 sum = zero();
     for (; s < end; s += 64, i += 2) {
       FP_FORGET(top);
-      sum = add(sum, weigh_beside(acc, q + i, keys + i * kPanel, s, top));
+      const f32x16 p = weigh_beside<kQueryPitch, kPanel>(acc, q + i, keys + i * kPanel,
+                                                         sub(load(s), set1(*top)));
+      store(s, p);
+      sum = add(sum, p);
     }
     store(w.sums + 16 * w.at, sum);
   }

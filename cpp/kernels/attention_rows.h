@@ -57,7 +57,7 @@ struct AttentionSizes {
   AttentionSizes(const AttentionArgs& a, int64_t rows) {
     const int64_t block = min64(a.keys, kKeyBlock), padded = round16(a.value_width);
     const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
-    scores = 2 * kTileRows * kScorePitch;
+    scores = kPanel == 64 ? 2 * kLaneFloats : 2 * kTileRows * kScorePitch;
     sums = 64 * 16;
     tops = 16 * 16;
     values = block * padded;
@@ -65,6 +65,7 @@ struct AttentionSizes {
     state = round16(rows);
     keys = (block + kPanel - 1) / kPanel * kPanel * a.width;
     q = (a.keys <= kKeyBlock ? min64(tiles, 2) : tiles) * kTileRows * query_floats(a.width);
+    if (kPanel == 64) q += kLaneQueries * query_floats(a.width);
   }
 };
 

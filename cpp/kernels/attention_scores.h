@@ -39,16 +39,25 @@ FP_NOINLINE void scores_tile(const ScoreArgs& t, WeighRun& w) {
 }
 
 using ScoresFn = void (*)(const ScoreArgs&, WeighRun&);
-template <int NV>
-FP_INLINE ScoresFn scores_for(int64_t rows, bool beside) {
+// The widest tile of `rows` rows.
+FP_INLINE ScoresFn widest_scores(int64_t rows, bool beside) {
   return with_rows<kTileRows>(rows, [&](auto n) FP_INLINE_LAMBDA -> ScoresFn {
     constexpr int kRows = n.value, kPanelVectors = static_cast<int>(kPanel / 16);
-    constexpr int kMost = most_vectors(kRows) < NV ? most_vectors(kRows) : NV;
+    constexpr int kMost = most_vectors(kRows);
     constexpr int kVectors = kMost < kPanelVectors ? kMost : kPanelVectors;
-    if constexpr (kPanel == 64 && NV == 2 && kRows > 6) {
+    if constexpr (kPanel == 64 && (kRows == kTileRows || kRows == 8)) {
       if (beside) return scores_tile<kRows, kVectors, true>;
     }
     return scores_tile<kRows, kVectors, false>;
+  });
+}
+// One of NV vectors, or the widest where that is less.
+template <int NV>
+FP_INLINE ScoresFn scores_of(int64_t rows) {
+  return with_rows<kTileRows>(rows, [&](auto n) FP_INLINE_LAMBDA -> ScoresFn {
+    constexpr int kPanelVectors = static_cast<int>(kPanel / 16), kRowsMost = most_vectors(n.value);
+    constexpr int kMost = kRowsMost < kPanelVectors ? kRowsMost : kPanelVectors;
+    return scores_tile<n.value, (kMost < NV ? kMost : NV), false>;
   });
 }
 
@@ -58,20 +67,20 @@ FP_INLINE void scores_packed(const AttentionTile& t, float* scores, int64_t r, i
                              int64_t n, WeighRun& w) {
   const int64_t most = min64(kPanel, most_vectors(static_cast<int>(rows)) * 16), partials = w.end;
   const int64_t share = partials ? (partials * most + n - 1) / n : 0;
+  const ScoresFn widest = widest_scores(rows, partials > 0);
   ScoreArgs s{t.query_row(r), nullptr, nullptr, t.a.width};
   w.end = w.at;
   for (int64_t j = 0; j < n;) {
-    const int64_t columns = min64(most, round16(n - j));
+    int64_t columns = min64(most, round16(n - j));
+    if (columns == 48) columns = 32;  // and 16: seldom, and not worth its code
     s.keys = t.keys + j / kPanel * kPanel * t.a.width + j % kPanel;
     s.scores = scores + j;
     j += columns;
-    const bool beside = w.at < partials;
     w.end = min64(w.end + share, partials);
-    switch (columns / 16) {
-      case 1: scores_for<1>(rows, beside)(s, w); break;
-      case 2: scores_for<2>(rows, beside)(s, w); break;
-      case 3: scores_for<3>(rows, beside)(s, w); break;
-      default: scores_for<4>(rows, beside)(s, w);
+    if (columns == most) {
+      widest(s, w);
+    } else {
+      (columns == 16 ? scores_of<1>(rows) : scores_of<2>(rows))(s, w);
     }
   }
   w.end = partials;

@@ -20,6 +20,8 @@ constexpr int64_t kQueryPitch =
     64;  // floats from one query to the next, a piece of 64 of their width
 constexpr int64_t kKeyBlock = 256;  // part of the numerics contract; a multiple of 64
 constexpr int64_t kScorePitch = kKeyBlock + 16;
+constexpr int64_t kLaneQueries = 32;  // of a tile that has queries in its lanes (attention_lanes.h)
+constexpr int64_t kLaneFloats = kKeyBlock * kLaneQueries + 128 * 16;  // its scores and partial sums
 
 // Vectors that a tile of `rows` rows may span, with its accumulators in registers.
 constexpr int most_vectors(int rows) {

@@ -53,18 +53,19 @@ void attention(const AttentionArgs& given) {
       threads_for(work < 1e18 ? static_cast<int64_t>(work) : int64_t{1} << 60, kGrain);
   const int64_t step = tile_rows(args, kernel.rows, threads), tiles = (rows + step - 1) / step;
   const int64_t floats = kernel.scratch(args, step);
+  // A head's tiles one after the other, while its keys and values are in L2; those of late queries
+  // first, which have the most to do where causal. Several at a time, since the end of one is computed
+  // beside the beginning of the next.
+  const int64_t all = heads * tiles;
+  const int64_t some = threads > 1 ? std::max<int64_t>(all / (threads * kTilesPerThread), 1) : all;
   std::atomic<bool> out_of_memory{false};
-  parallel_for(heads * tiles, threads, [&](int64_t i) {
-    // A head's tiles one after the other, while its keys and values are in L2; those of late queries
-    // first, which have the most to do where causal.
-    const int64_t head = i / tiles, r0 = (tiles - 1 - i % tiles) * step;
+  parallel_for((all + some - 1) / some, threads, [&](int64_t i) {
     Scratch scratch(floats);
     if (!scratch.data()) {
       out_of_memory = true;
       return;
     }
-    kernel.run(args, head / args.kv_heads, head % args.kv_heads, r0,
-               r0 + step < rows ? r0 + step : rows, scratch.data());
+    kernel.run(args, step, i * some, std::min((i + 1) * some, all), scratch.data());
   });
   if (out_of_memory) throw std::bad_alloc();
 }
