@@ -55,6 +55,8 @@ struct Job {
   }
 };
 
+thread_local ThreadId caller_id = kNoThread;  // once known; another one in a forked child
+
 struct Worker {
   std::atomic<ThreadId> id{kNoThread};
   std::atomic<uint64_t> seen{0};    // the last posting that it woke for
@@ -85,7 +87,8 @@ class Pool {
       while (workers_ < helpers && start_worker()) ++workers_;
       job_ = &job;
       places_ = helpers;
-      caller_.store(this_thread_id(), std::memory_order_relaxed);
+      caller_.store(caller_id ? caller_id : (caller_id = this_thread_id()),
+                    std::memory_order_relaxed);
       posted_.fetch_add(1, std::memory_order_release);
     }
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
@@ -182,7 +185,7 @@ class Pool {
     const auto posted = [&] { return posted_.load(std::memory_order_acquire) != seen; };
     while (true) {
       for (int i = 0; i < kWorkerSpin && !posted(); ++i) {
-        if (i % kCallerSpin == 0 && gave_cpu_to_caller(watch, self)) break;
+        if (i >= kWorkerSpin / 2 && i % kCallerSpin == 0 && gave_cpu_to_caller(watch, self)) break;
         cpu_pause();
       }
       if (posted() || caller_.load(std::memory_order_relaxed) == kNoThread) return;
@@ -238,9 +241,10 @@ class Pool {
   std::condition_variable wake_, left_;
   std::atomic<uint64_t> posted_{0};
   std::atomic<int> inside_{0};
-  std::atomic<bool> napping_{false};         // the caller, who wants to be woken
-  std::atomic<ThreadId> caller_{kNoThread};  // the caller, while it works
-  Job* job_ = nullptr;
+  std::atomic<bool> napping_{false};  // the caller, who wants to be woken
+  // The caller, while it works; on a cache line that no waiting loop reads.
+  alignas(64) std::atomic<ThreadId> caller_{kNoThread};
+  alignas(64) Job* job_ = nullptr;
   int places_ = 0, workers_ = 0;
   Worker worker_[kPlaced + 1];  // the last one stands for all that are too many
 };
@@ -253,7 +257,10 @@ Pool& pool() {
   if (found) return *found;
 #if defined(FP_HAVE_FORK)
   // A child has none of the threads, and perhaps a locked mutex: it starts with a pool of its own.
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    the_pool.store(nullptr);
+    caller_id = kNoThread;
+  });
   (void)registered;
 #endif
   Pool* made = new Pool;
