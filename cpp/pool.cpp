@@ -22,6 +22,7 @@ namespace {
 // ops of a network, a few for the caller, whose sleep may give the CPU to the thread it waits for.
 constexpr int kWorkerSpin = 2000;
 constexpr int kCallerSpin = 200;
+constexpr int kMutexSpin = 50;
 
 using Clock = std::chrono::steady_clock;
 using Duration = Clock::duration;
@@ -106,7 +107,7 @@ class Pool {
   // After this no worker enters the job, and those inside have left it.
   void close() {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const std::unique_lock<std::mutex> lock = hold();
       job_ = nullptr;
     }
     caller_.store(kNoThread, std::memory_order_relaxed);
@@ -147,6 +148,17 @@ class Pool {
       given = true;
     }
     return given;
+  }
+
+  // The mutex is held for less than a sleep and its end take.
+  std::unique_lock<std::mutex> hold() {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    for (int i = 0; i < kMutexSpin && !lock.owns_lock(); ++i) {
+      cpu_pause();
+      if (lock.try_lock()) return lock;
+    }
+    if (!lock.owns_lock()) lock.lock();
+    return lock;
   }
 
   bool start_worker() {
@@ -212,7 +224,7 @@ class Pool {
 
   // Sleeps until there is something newer than `seen`; null where it came too late for that.
   Job* enter(uint64_t& seen, Worker& self) {
-    std::unique_lock<std::mutex> lock(mutex_);
+    std::unique_lock<std::mutex> lock = hold();
     wake_.wait(lock, [&] { return posted_.load(std::memory_order_acquire) != seen; });
     seen = posted_.load(std::memory_order_acquire);
     if (!job_ || places_ == 0) return nullptr;
