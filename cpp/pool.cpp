@@ -22,15 +22,18 @@ namespace {
 // ops of a network, a few for the caller, whose sleep may give the CPU to the thread it waits for.
 constexpr int kWorkerSpin = 2000;
 constexpr int kCallerSpin = 200;
+constexpr int kMutexSpin = 50;
 
 using Clock = std::chrono::steady_clock;
 using Duration = Clock::duration;
 
-// A helper that lost its CPU to another program in the middle of a tile keeps the caller waiting for a
-// whole time slice, milliseconds. The loss tells that the machine is busy: for kRest times as long
-// the caller works alone.
-constexpr int kRest = 3;
-constexpr Duration kWorthNoting = std::chrono::microseconds(200);
+// A thread that loses its CPU to another program in the middle of the last tile keeps the others waiting
+// for a whole time slice, milliseconds. Whoever waits for it looks whether it runs, and if not gives it
+// its own CPU: caller and workers do that for one another. The caller spins for kLooks looks while
+// all that it waits for run, since who sleeps beside a busy program does not get the CPU back at once.
+// Then, or with its CPU given away, it sleeps, and looks again after every kNap.
+constexpr int kLooks = 200;
+constexpr Duration kNap = std::chrono::milliseconds(1);
 
 // A system that wakes a thread after a pause may do so on the CPU of the one that woke it, beside an
 // idle CPU. There one of the two waits for the other, for milliseconds. A worker that finds itself
@@ -53,9 +56,13 @@ struct Job {
   }
 };
 
+thread_local ThreadId caller_id = kNoThread;  // once known; another one in a forked child
+
 struct Worker {
   std::atomic<ThreadId> id{kNoThread};
-  std::atomic<uint64_t> seen{0};  // the last posting that it woke for
+  std::atomic<uint64_t> seen{0};    // the last posting that it woke for
+  std::atomic<bool> inside{false};  // a job
+  Watch watch;                      // of the waiting caller
 };
 
 class Pool {
@@ -63,17 +70,14 @@ class Pool {
   // False where another caller has the pool.
   bool run(Job& job, int helpers) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
-    if (!turn.owns_lock() || resting()) return false;
+    if (!turn.owns_lock()) return false;
     open(job, helpers);
     const Clock::time_point start = Clock::now();
     bool more = job.step();
     while (more && Clock::now() - start < kLate) more = job.step();
     if (more) place_late_workers();
     while (more) more = job.step();
-    const Clock::time_point end = Clock::now();
-    if (!close()) {
-      note_wait(Clock::now() - end, end - start, (end - start) * (helpers + 1) / job.tiles);
-    }
+    close();
     return true;
   }
 
@@ -84,6 +88,8 @@ class Pool {
       while (workers_ < helpers && start_worker()) ++workers_;
       job_ = &job;
       places_ = helpers;
+      caller_.store(caller_id ? caller_id : (caller_id = this_thread_id()),
+                    std::memory_order_relaxed);
       posted_.fetch_add(1, std::memory_order_release);
     }
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
@@ -98,34 +104,61 @@ class Pool {
     }
   }
 
-  bool resting() {
-    if (rest_until_ == Clock::time_point()) return false;
-    if (Clock::now() < rest_until_) return true;
-    rest_until_ = Clock::time_point();
-    return false;
-  }
-
-  // Waiting up to about the time of a tile is the usual end of a job, and a little more is not worth a
-  // job without help.
-  // Whole numbers: the caller's floating-point flags are its own.
-  void note_wait(Duration waited, Duration worked, Duration tile) {
-    const Duration lost = waited - 2 * tile;
-    if (lost > kWorthNoting && lost > worked / 4) rest_until_ = Clock::now() + kRest * lost;
-  }
-
-  // After this no worker enters the job, and those inside have left it. False where that took long.
-  bool close() {
+  // After this no worker enters the job, and those inside have left it.
+  void close() {
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
+      const std::unique_lock<std::mutex> lock = hold();
       job_ = nullptr;
     }
+    caller_.store(kNoThread, std::memory_order_relaxed);
+    if (left_within_a_spin()) return;
+    for (int i = 0; i < workers_ && i < kPlaced; ++i) worker_[i].watch.restart();
+    for (int looks = kLooks; true; looks = 2) {
+      for (int look = 0; look < looks && !gave_cpu_to_workers(); ++look) {
+        if (left_within_a_spin()) return;
+      }
+      if (left_within_a_nap()) return;
+    }
+  }
+
+  bool left_within_a_spin() {
     for (int i = 0; i < kCallerSpin; ++i) {
       if (inside_.load(std::memory_order_acquire) == 0) return true;
       cpu_pause();
     }
-    std::unique_lock<std::mutex> lock(mutex_);
-    left_.wait(lock, [this] { return inside_.load(std::memory_order_acquire) == 0; });
     return false;
+  }
+
+  bool left_within_a_nap() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    napping_.store(true);
+    const bool left = left_.wait_for(lock, kNap, [this] { return inside_.load() == 0; });
+    napping_.store(false);
+    return left;
+  }
+
+  // Whether a worker inside has not run since the last look.
+  bool gave_cpu_to_workers() {
+    bool given = false;
+    for (int i = 0; i < workers_ && i < kPlaced; ++i) {
+      Worker& worker = worker_[i];
+      const ThreadId id = worker.id.load(std::memory_order_relaxed);
+      if (!worker.inside.load(std::memory_order_relaxed) || !worker.watch.stalled(id)) continue;
+      join_this_cpu(id);
+      given = true;
+    }
+    return given;
+  }
+
+  // The mutex is held for less than a sleep and its end take.
+  std::unique_lock<std::mutex> hold() {
+    std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+    for (int i = 0; i < kMutexSpin && !lock.owns_lock(); ++i) {
+      cpu_pause();
+      if (lock.try_lock()) return lock;
+    }
+    if (!lock.owns_lock()) lock.lock();
+    return lock;
   }
 
   bool start_worker() {
@@ -139,13 +172,13 @@ class Pool {
 
   void serve(int index) {
     uint64_t seen = 0;
+    bool beside = false;  // on the CPU of a caller, who wants it
     Worker& self = worker_[index < kPlaced ? index : kPlaced];
     self.id.store(this_thread_id(), std::memory_order_relaxed);
     while (true) {
-      for (int i = 0; i < kWorkerSpin && posted_.load(std::memory_order_acquire) == seen; ++i) {
-        cpu_pause();
-      }
-      Job* job = enter(seen);
+      if (!beside) look_for_work(seen, self);
+      beside = false;
+      Job* job = enter(seen, self);
       self.seen.store(seen, std::memory_order_relaxed);
       if (!job) continue;
       if (job->cpu >= 0 && job->cpu == this_cpu()) leave_this_cpu(this_thread_id());
@@ -153,33 +186,77 @@ class Pool {
         const FloatEnvironment environment;
         while (job->step()) continue;
       }
-      leave();
+      beside = job->cpu >= 0 && job->cpu == this_cpu();
+      leave(self);
     }
   }
 
+  // Looks for work a while, and as long as the caller has not done its own: who may need this CPU.
+  void look_for_work(uint64_t seen, Worker& self) {
+    Watch watch;
+    const auto posted = [&] { return posted_.load(std::memory_order_acquire) != seen; };
+    while (true) {
+      for (int i = 0; i < kWorkerSpin && !posted(); ++i) {
+        if (i >= kWorkerSpin / 2 && i % kCallerSpin == 0 && gave_cpu_to_caller(watch, self)) break;
+        cpu_pause();
+      }
+      if (posted() || caller_.load(std::memory_order_relaxed) == kNoThread) return;
+      std::unique_lock<std::mutex> lock(mutex_);
+      if (wake_.wait_for(lock, kNap, posted)) return;
+      watch.restart();
+    }
+  }
+
+  // Whether the caller is at work and has not run since the last look. Inside the job meanwhile: the
+  // caller does not return before it may run again wherever it could.
+  bool gave_cpu_to_caller(Watch& watch, Worker& self) {
+    const ThreadId id = caller_.load(std::memory_order_relaxed);
+    if (id == kNoThread || !watch.stalled(id)) return false;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (!job_ || caller_.load(std::memory_order_relaxed) != id) return false;
+      go_inside(self);
+    }
+    join_this_cpu(id);
+    leave(self);
+    return true;
+  }
+
   // Sleeps until there is something newer than `seen`; null where it came too late for that.
-  Job* enter(uint64_t& seen) {
-    std::unique_lock<std::mutex> lock(mutex_);
+  Job* enter(uint64_t& seen, Worker& self) {
+    std::unique_lock<std::mutex> lock = hold();
     wake_.wait(lock, [&] { return posted_.load(std::memory_order_acquire) != seen; });
     seen = posted_.load(std::memory_order_acquire);
     if (!job_ || places_ == 0) return nullptr;
     --places_;
-    inside_.fetch_add(1, std::memory_order_relaxed);
+    go_inside(self);
     return job_;
   }
 
-  void leave() {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (inside_.fetch_sub(1, std::memory_order_acq_rel) == 1) left_.notify_one();
+  void go_inside(Worker& self) {
+    self.inside.store(true, std::memory_order_relaxed);
+    inside_.fetch_add(1, std::memory_order_relaxed);
   }
 
-  std::mutex turn_;               // held by the caller whose job runs
-  Clock::time_point rest_until_;  // under turn_: until then callers work alone
+  // Without the mutex where the caller needs no waking: a thread that has to wait for it sleeps, and
+  // beside a busy program wakes late.
+  void leave(Worker& self) {
+    const bool last = inside_.fetch_sub(1) == 1;
+    self.inside.store(false, std::memory_order_relaxed);
+    if (!last || !napping_.load()) return;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    left_.notify_one();
+  }
+
+  std::mutex turn_;  // held by the caller whose job runs
   std::mutex mutex_;
   std::condition_variable wake_, left_;
   std::atomic<uint64_t> posted_{0};
   std::atomic<int> inside_{0};
-  Job* job_ = nullptr;
+  std::atomic<bool> napping_{false};  // the caller, who wants to be woken
+  // The caller, while it works; on a cache line that no waiting loop reads.
+  alignas(64) std::atomic<ThreadId> caller_{kNoThread};
+  alignas(64) Job* job_ = nullptr;
   int places_ = 0, workers_ = 0;
   Worker worker_[kPlaced + 1];  // the last one stands for all that are too many
 };
@@ -192,7 +269,10 @@ Pool& pool() {
   if (found) return *found;
 #if defined(FP_HAVE_FORK)
   // A child has none of the threads, and perhaps a locked mutex: it starts with a pool of its own.
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { the_pool.store(nullptr); });
+  static const int registered = pthread_atfork(nullptr, nullptr, [] {
+    the_pool.store(nullptr);
+    caller_id = kNoThread;
+  });
   (void)registered;
 #endif
   Pool* made = new Pool;

@@ -1,4 +1,4 @@
-"""Workers that a pause left queued on the caller's CPU are moved; what they may run on stays."""
+"""Threads that wait for a CPU are moved to another; what they may run on stays."""
 
 from __future__ import annotations
 
@@ -36,3 +36,34 @@ def test_one_cpu_alone():
     cpu = min(os.sched_getaffinity(0))
     bound = f"import os; os.sched_setaffinity(0, {{{cpu}}})\n{LATE}"
     assert run_python(bound).strip() == str([[cpu]])
+
+
+# The caller too may be moved, by a worker; when its call returns it may run where it could.
+BUSY = (
+    WORK
+    + """
+import os, subprocess, sys
+everywhere = os.sched_getaffinity(0)
+busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in everywhere]
+forwardpass.set_num_threads(1)
+want = work()
+try:
+    for threads in (2, 4):
+        forwardpass.set_num_threads(threads)
+        for _ in range(40):
+            assert work() == want
+            assert os.sched_getaffinity(0) == everywhere
+finally:
+    for process in busy:
+        process.kill()
+        process.wait()
+masks = {frozenset(os.sched_getaffinity(int(t))) for t in os.listdir("/proc/self/task")}
+assert masks == {frozenset(everywhere)}, masks
+print("ok")
+"""
+)
+
+
+def test_beside_busy_processes():
+    """One for each CPU: workers and the caller lose theirs in the middle of tiles."""
+    assert run_python(BUSY) == "ok\n"
