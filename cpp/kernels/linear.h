@@ -64,17 +64,6 @@ void linear_dot(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t
 
 constexpr int64_t kFetchAhead = 1 << 16;  // floats of a weight that hardly stays in L2
 
-// Fetches what a tile writes and reads at its end, so that its stores do not wait for memory.
-FP_INLINE void fetch_rows(const float* residual, const float* y, int64_t offset, int64_t rows,
-                          int64_t columns, int64_t ld) {
-  for (int64_t r = 0; r < rows; ++r) {
-    for (int64_t c = 0; c < columns; c += 16) {
-      FP_PREFETCH_L1(y + offset + r * ld + c);
-      if (residual) FP_PREFETCH_L1(residual + offset + r * ld + c);
-    }
-  }
-}
-
 constexpr int64_t kPast = 1 << 21;  // floats of an output that is written past the caches
 
 // The output would push weights and x out of the caches, and be read into them first. What follows in
@@ -88,6 +77,7 @@ FP_INLINE bool past_caches(const LinearArgs& g) {
 // at most MR rows.
 FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, int64_t m1,
                               int64_t n0, int64_t n1, int64_t nv, int64_t p) {
+  const Epilogue& e = g.epilogue;
   const int64_t columns = min64(16 * nv, g.n - n0);
   const int64_t most = !kNarrow || chain_by_chain(m1 - m0, nv, p)
                            ? kMR
@@ -97,30 +87,36 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
              g.ldx,
              w,
              g.k,
-             g.epilogue.bias ? g.epilogue.bias + n0 : nullptr,
+             e.bias ? e.bias + n0 : nullptr,
              nullptr,
              g.n,
              columns - 16 * (nv - 1),
              nullptr,
-             past_caches(g)};
+             past_caches(g),
+             nullptr,
+             nullptr};
   // The next panel is fetched meanwhile, some lines at each k and block of rows, until it is all in
   // L2: by as many blocks as there are, so that memory is asked for little at a time, and if possible
   // not by the first, which of the first panel of all finds nothing there.
   const bool more = g.packed && nv == kPanelVectors && p == 1 && n0 + kNR < n1 && blocks > 1 &&
                     g.n * g.k >= kFetchAhead;
   const int64_t first = blocks > nv ? 1 : 0, fetching = blocks > nv ? nv : blocks;
+  const bool adds = e.residual && !e.activation && p == 1 && t.last == 16;  // the tile itself does
+  const float* read = e.residual ? e.residual : e.activation ? g.y : nullptr;
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
+    const int64_t at = r0 * g.n + n0;
     t.x = g.x + r0 * g.ldx;
-    t.y = g.y + r0 * g.n + n0;
+    t.y = g.y + at;
     const int64_t turn = b - first, line = nv * turn / fetching;
     const int64_t lines =
         more && turn >= 0 && turn < fetching ? nv * (turn + 1) / fetching - line : 0;
     t.ahead = w + 16 * (nv + line) * g.k;
-    if (!t.past) fetch_rows(g.epilogue.residual, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
+    if (read) t.fetched = read + at;
+    if (adds) t.residual = t.fetched;
     const bool in_turn = chain_by_chain(r1 - r0, nv, p);
     (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, lines))(t);
-    finish_rows(g.epilogue, g.y, r0 * g.n + n0, r1 - r0, columns, g.n);
+    if (!adds) finish_rows(e, g.y, at, r1 - r0, columns, g.n);
   }
 }
 

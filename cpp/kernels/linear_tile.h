@@ -26,21 +26,73 @@ struct TileArgs {
   const float* bias;  // at the tile's first column, or null
   float* y;
   int64_t ldy;
-  int64_t last;        // lanes of the last vector that are stored, 1 to 16
-  const float* ahead;  // Ahead * k cache lines to fetch meanwhile
-  bool past;           // whole cache lines of y are written, past the caches
+  int64_t last;           // lanes of the last vector that are stored, 1 to 16
+  const float* ahead;     // the part of the next panel to fetch meanwhile
+  bool past;              // whole cache lines of y are written, past the caches
+  const float* residual;  // of whole vectors, added at the end; or null
+  const float* fetched;   // rows as y's that are read at the end, or null
 };
 
+// The sums plus bias plus residual, stored. What is asked once is not asked for each vector.
+template <int MR, int NV, int P>
+FP_INLINE void end_tile(const TileArgs& t, f32x16 (&sum)[MR][NV]) {
+  const int64_t ld = t.ldy, last = t.last;
+  const bool whole = kNativeLanes < 16 && last == 16;  // where masks cost
+  const float *bias = t.bias, *residual = t.residual;
+  float* y = t.y;
+  if (bias) {
+    FP_UNROLL
+    for (int j = 0; j < NV; ++j) {
+      const f32x16 b = j < NV - 1 ? load(bias + 16 * j) : load_n(bias + 16 * j, last);
+      FP_UNROLL
+      for (int m = 0; m < MR; ++m) sum[m][j] = add(sum[m][j], b);
+    }
+  }
+  if (P == 1 && residual) {
+    FP_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) {
+        sum[m][j] = add(sum[m][j], load(residual + m * ld + 16 * j));
+      }
+    }
+  }
+  if (NV == kPanelVectors && P == 1 && t.past) {
+    FP_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) store_past(y + m * ld + 16 * j, sum[m][j]);
+    }
+    return;
+  }
+  FP_UNROLL
+  for (int m = 0; m < MR; ++m) {
+    FP_UNROLL
+    for (int j = 0; j < NV - 1; ++j) store(y + m * ld + 16 * j, sum[m][j]);
+    float* to = y + m * ld + 16 * (NV - 1);
+    whole ? store(to, sum[m][NV - 1]) : store_n(to, sum[m][NV - 1], last);
+  }
+}
+
+// Whether a tile's loop runs in MR parts of some turns, two written out at a time where registers are wide. A loop of 100 turns
+// ends with a branch that no predictor foresees, and the multipliers wait; before each part one row
+// of what is read at the end is fetched, where a burst of all would hold up the loads behind it.
+constexpr bool in_parts(int mr, int nv, int p) {
+  return kNativeLanes > 1 && nv == kPanelVectors && 2 * mr >= kMR && p == 1;
+}
+
 // Low8: of the last vector only the first half is stored, and so only that computed.
+// Ahead: cache lines to fetch at each k.
 // Registers: P * MR * NV accumulators, NV of w, one broadcast of x (a memory operand on AVX-512).
 template <int MR, int NV, int P, int Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
-  const auto step = [](int j, f32x16 a, f32x16 b, f32x16 c) {
-    return Low8 && j == NV - 1 ? fma_low8(a, b, c) : fma(a, b, c);
-  };
+  constexpr bool kParts = in_parts(MR, NV, P);
+  constexpr int kAtOnce = kParts && kNativeLanes == 16 ? 2 : 1;
+  static_assert(!Ahead || kParts || kNativeLanes == 1, "tiles of half the rows and more");
   constexpr int64_t kStep = kNarrow ? 16 : 16 * NV;  // floats from one k to the next
   const int64_t vector_step = kNarrow ? 16 * t.k : 16;
   const float* FP_RESTRICT w = t.w;
+  const float* ahead = t.ahead;
   const int64_t k = t.k;
   const float* x[MR];
   FP_UNROLL
@@ -54,65 +106,65 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
       for (int j = 0; j < NV; ++j) acc[p][m][j] = zero();
     }
   }
-  int64_t i = 0;
-  for (; i + P <= k; i += P) {
+  const auto add_product = [&](int p, int64_t i) FP_INLINE_LAMBDA {
+    f32x16 b[NV];
     FP_UNROLL
-    for (int l = 0; l < Ahead; ++l) FP_PREFETCH_L2(t.ahead + 16 * (Ahead * i + l));
-    FP_UNROLL
-    for (int p = 0; p < P; ++p) {
-      f32x16 b[NV];
+    for (int j = 0; j < NV; ++j) b[j] = load(w + j * vector_step);
+    if constexpr (MR > 1) {
       FP_UNROLL
-      for (int j = 0; j < NV; ++j) b[j] = load(w + j * vector_step);
-      if constexpr (MR > 1) {
-        FP_UNROLL
-        for (int j = 0; j < NV; ++j) b[j] = in_register(b[j]);
-      }
-      FP_UNROLL
-      for (int m = 0; m < MR; ++m) {
-        const f32x16 a = set1(x[m][i + p]);
-        FP_UNROLL
-        for (int j = 0; j < NV; ++j) acc[p][m][j] = step(j, a, b[j], acc[p][m][j]);
-      }
-      w += kStep;
+      for (int j = 0; j < NV; ++j) b[j] = in_register(b[j]);
     }
+    FP_UNROLL
+    for (int m = 0; m < MR; ++m) {
+      const f32x16 a = set1(x[m][i]);
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) {
+        f32x16& sum = acc[p][m][j];
+        sum = Low8 && j == NV - 1 ? fma_low8(a, b[j], sum) : fma(a, b[j], sum);
+      }
+    }
+    w += kStep;
+  };
+  int64_t i = 0;
+  const auto turns = [&]() FP_INLINE_LAMBDA {
+    FP_UNROLL
+    for (int l = 0; l < kAtOnce * Ahead; ++l) FP_PREFETCH_L2(ahead + 16 * l);
+    ahead += kAtOnce * Ahead * 16;
+    FP_UNROLL
+    for (int u = 0; u < kAtOnce * P; ++u) add_product(u % P, i + u);
+    i += kAtOnce * P;
+  };
+  if constexpr (kParts) {
+    for (int m = 0; m < MR; ++m) {
+      if (t.fetched) {
+        FP_UNROLL
+        for (int j = 0; j < NV; ++j) FP_PREFETCH_L1(t.fetched + m * t.ldy + 16 * j);
+      }
+      const int64_t end = (m + 1) * (k / kAtOnce) / MR * kAtOnce;
+      while (i < end) turns();
+    }
+    if constexpr (kAtOnce > 1) {
+      for (; i < k; ++i) add_product(0, i);
+    }
+  } else {
+    while (i + P <= k) turns();
   }
   if constexpr (P > 1) {
     FP_UNROLL
     for (int p = 0; p < P - 1; ++p) {
-      if (i + p < k) {
-        FP_UNROLL
-        for (int m = 0; m < MR; ++m) {
-          const f32x16 a = set1(x[m][i + p]);
-          FP_UNROLL
-          for (int j = 0; j < NV; ++j) {
-            acc[p][m][j] = step(j, a, load(w + j * vector_step + p * kStep), acc[p][m][j]);
-          }
-        }
-      }
+      if (i + p < k) add_product(p, i + p);
     }
-  }
-  FP_UNROLL
-  for (int j = 0; j < NV; ++j) {
-    const int64_t lanes = j == NV - 1 ? t.last : 16;
-    const f32x16 bias = !t.bias ? zero() : load_n(t.bias + 16 * j, lanes);
     FP_UNROLL
     for (int m = 0; m < MR; ++m) {
-      f32x16 sum = acc[0][m][j];
-      if constexpr (P == 2) sum = add(sum, acc[1][m][j]);
-      if constexpr (P == 4) {
-        sum = add(add(sum, acc[1][m][j]), add(acc[2][m][j], acc[3][m][j]));
-      }
-      if (t.bias) sum = add(sum, bias);
-      float* y = t.y + m * t.ldy + 16 * j;
-      if (NV == kPanelVectors && P == 1 && t.past) {
-        store_past(y, sum);
-      } else if (lanes == 16) {
-        store(y, sum);
-      } else {
-        store_n(y, sum, lanes);
+      FP_UNROLL
+      for (int j = 0; j < NV; ++j) {
+        f32x16 sum = add(acc[0][m][j], acc[1][m][j]);
+        if constexpr (P == 4) sum = add(sum, add(acc[2][m][j], acc[3][m][j]));
+        acc[0][m][j] = sum;
       }
     }
   }
+  end_tile<MR, NV, P>(t, acc[0]);
 }
 
 // The rows a tile may have for NV vectors and P chains, so that its accumulators stay in registers.

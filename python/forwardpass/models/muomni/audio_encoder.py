@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,19 @@ from .._fused import Planned, add, call, packed, rms_norm
 from ._blocks import EPS
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from forwardpass.nn._typing import Array, ArrayInput
 
 MELS, CHANNELS = 128, 64
 _rms_norm, _self_attention = _core.rms_norm, _core._self_attention
+
+
+@lru_cache(maxsize=1)
+def by_time(batch: int, channels: int, length: int) -> npt.NDArray[Any]:
+    """Where rows (b, c, t) stand, in the order (b, t, c)."""
+    rows = np.arange(batch * channels * length).reshape(batch, channels, length)
+    return rows.transpose(0, 2, 1).ravel()
 
 
 class ConvDown(nn.Module):
@@ -122,7 +132,9 @@ class AudioEncoder(nn.Module):
             )
         y = self.down(x.reshape(-1, 1, *x.shape[-2:]))
         batch, channels, length, mels = y.shape
-        y = self.proj(y.transpose(0, 2, 1, 3).reshape(batch, length, channels * mels))
+        # (B, channels, T', mels) to (B, T', channels, mels): by a kernel that all threads share
+        y = _core.embedding(by_time(batch, channels, length), y.reshape(-1, mels), None)
+        y = self.proj(y.reshape(batch, length, channels * mels))
         for block in self.blocks:
             y = block(y)
         y = self.norm(y)
