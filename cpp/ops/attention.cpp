@@ -12,7 +12,7 @@ namespace forwardpass {
 namespace {
 
 constexpr int64_t kGrain = 1 << 17;     // multiply-adds worth a thread
-constexpr int64_t kTilesPerThread = 4;  // so that a slow thread costs little
+constexpr int64_t kTilesPerThread = 3;  // so that a slow thread costs little
 constexpr int64_t kLeastRows = 24;  // of a tile, below which packing keys costs more than it saves
 
 // Rows of a tile: as many as the kernel takes, fewer where they are wide, since queries and outputs are
@@ -27,6 +27,8 @@ int64_t tile_rows(const AttentionArgs& args, int64_t most, int threads) {
     const int64_t wanted = (threads * kTilesPerThread + heads - 1) / heads;
     const int64_t sensible = rows / kLeastRows;
     if (tiles < wanted) tiles = wanted < sensible ? wanted : sensible < tiles ? tiles : sensible;
+    // As many for each thread, where that takes few more.
+    while (heads * tiles % threads != 0 && heads * tiles < 8 * threads && tiles < sensible) ++tiles;
   }
   return (rows + tiles - 1) / tiles;
 }
