@@ -43,7 +43,8 @@ void join_this_cpu(ThreadId id) {
 
 bool Watch::stalled(ThreadId id) {
   timespec time;
-  const clockid_t clock = (~static_cast<clockid_t>(id) << 3) | 6;  // pthread_getcpuclockid's
+  // pthread_getcpuclockid's: the complement of the number, shifted, in front of 6.
+  const auto clock = static_cast<clockid_t>(~static_cast<uint32_t>(id) << 3 | 6);
   if (id == kNoThread || clock_gettime(clock, &time) != 0) return false;
   const int64_t before = used_;
   used_ = time.tv_sec * INT64_C(1000000000) + time.tv_nsec;

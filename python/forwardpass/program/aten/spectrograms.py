@@ -30,11 +30,8 @@ def _maker(name: str) -> None:
     make = getattr(torch, name)
 
     def convert(c: Converter, out: T, a: dict[str, Any]) -> Any:
-        names = ("periodic", "alpha", "beta")
-        args = {key: a[key] for key in names if key in a}
-        args |= {key: a[key] for key in ("d",) if key in a}
-        dtype = getattr(torch, out.dtype)
-        return c.put(make(a.get("window_length", a.get("n")), **args, dtype=dtype), name)
+        args = {key: a[key] for key in ("periodic", "alpha", "beta") if key in a}
+        return c.put(make(a["window_length"], **args, dtype=getattr(torch, out.dtype)), name)
 
     suffixes = ("", ".periodic", ".periodic_alpha", ".periodic_alpha_beta", ".beta")
     aten(*(f"{name}{suffix}" for suffix in suffixes))(convert)
@@ -46,7 +43,8 @@ for _name in ("hann_window", "hamming_window", "blackman_window", "bartlett_wind
 for _name in ("rfftfreq", "fftfreq"):
 
     def _frequencies(c: Converter, out: T, a: dict[str, Any], name: str = _name) -> Any:
-        return c.put(getattr(torch.fft, name)(a["n"], a["d"]), name)
+        dtype = getattr(torch, out.dtype)
+        return c.put(getattr(torch.fft, name)(a["n"], a["d"], dtype=dtype), name)
 
     aten(f"fft_{_name}")(_frequencies)
 
