@@ -100,7 +100,7 @@ class Pool {
     const uint64_t posted = posted_.load(std::memory_order_relaxed);
     for (int i = 0; i < workers_ && i < kPlaced; ++i) {
       if (worker_[i].seen.load(std::memory_order_relaxed) == posted) continue;
-      leave_this_cpu(worker_[i].id.load(std::memory_order_relaxed));
+      move_thread(leave_this_cpu, worker_[i].id.load(std::memory_order_relaxed));
     }
   }
 
@@ -144,10 +144,17 @@ class Pool {
       Worker& worker = worker_[i];
       const ThreadId id = worker.id.load(std::memory_order_relaxed);
       if (!worker.inside.load(std::memory_order_relaxed) || !worker.watch.stalled(id)) continue;
-      join_this_cpu(id);
+      move_thread(join_this_cpu, id);
       given = true;
     }
     return given;
+  }
+
+  // One move at a time: a second one would take the first one's mask for what the thread may run on,
+  // and put that back. A move is only a help, so nobody waits for it.
+  void move_thread(void (*move)(ThreadId), ThreadId id) {
+    const std::unique_lock<std::mutex> turn(moving_, std::try_to_lock);
+    if (turn.owns_lock()) move(id);
   }
 
   // The mutex is held for less than a sleep and its end take.
@@ -181,7 +188,7 @@ class Pool {
       Job* job = enter(seen, self);
       self.seen.store(seen, std::memory_order_relaxed);
       if (!job) continue;
-      if (job->cpu >= 0 && job->cpu == this_cpu()) leave_this_cpu(this_thread_id());
+      if (job->cpu >= 0 && job->cpu == this_cpu()) move_thread(leave_this_cpu, this_thread_id());
       {
         const FloatEnvironment environment;
         while (job->step()) continue;
@@ -217,7 +224,7 @@ class Pool {
       if (!job_ || caller_.load(std::memory_order_relaxed) != id) return false;
       go_inside(self);
     }
-    join_this_cpu(id);
+    move_thread(join_this_cpu, id);
     leave(self);
     return true;
   }
@@ -249,7 +256,7 @@ class Pool {
   }
 
   std::mutex turn_;  // held by the caller whose job runs
-  std::mutex mutex_;
+  std::mutex mutex_, moving_;
   std::condition_variable wake_, left_;
   std::atomic<uint64_t> posted_{0};
   std::atomic<int> inside_{0};
