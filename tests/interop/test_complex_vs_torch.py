@@ -137,6 +137,7 @@ TRANSFORMS = {
     "shapes": lambda x: (
         torch.stack([x * 1j, x + 0j]), torch.cat([x * 1j, x], 1), (x * 1j).sum(1),
         torch.where(x > 0, x * 1j, x), (x + 1j).mean((0, 2), keepdim=True),
+        torch.nn.functional.pad(x * 1j, (1, 2), value=3.0),
         torch.view_as_real((x + 1j)[:, 1:].permute(2, 0, 1)), (x * 1j).to(torch.complex64)[0],
     ),
 }  # fmt: skip
@@ -172,6 +173,10 @@ def test_bits_and_threads():
     [
         (torch.fft.fft, torch.randn(2, 2053), "2053 numbers, which has no factors"),
         (torch.fft.fft, torch.randn(2, 8, dtype=torch.float64), "float64"),
+        (lambda x: torch.polar(x, x), torch.randn(3, dtype=torch.float64), "polar in float64"),
+        (torch.angle, torch.randn(3, dtype=torch.complex128), "angle in float64"),
+        (torch.exp, torch.randn(3, dtype=torch.complex128), "exp in float64"),
+        (torch.fft.fft, torch.randn(2, 1042), "521 numbers, which has no factors"),
         (lambda x: (x * 1j).sqrt(), torch.randn(3), "sqrt.* of complex numbers"),
         (lambda x: (x * 1j) ** 3, torch.randn(3), "other than squares"),
     ],

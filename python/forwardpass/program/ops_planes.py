@@ -11,38 +11,23 @@ from .ops import Packs, op
 from .ops_arrays import checked
 
 
-@op(
-    "max_pool",
-    "the largest of each window",
-    x="array",
-    kernel="ints",
-    stride="ints",
-    padding="ints",
-    dilation="ints",
-    ceil="bool",
-)
-def _max_pool(
-    packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
-) -> tuple[Any, ...]:
-    fn = _core.max_pool1d if len(kernel) == 1 else _core.max_pool2d
-    return fn, x, kernel, stride or None, padding, dilation, ceil
+def _max_pool(name: str, text: str, one: Any, two: Any) -> None:
+    def build(
+        packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
+    ) -> tuple[Any, ...]:
+        fn = one if len(kernel) == 1 else two
+        return fn, x, kernel, stride or None, padding, dilation, ceil
+
+    kinds = dict.fromkeys(("kernel", "stride", "padding", "dilation"), "ints")
+    op(name, text, x="array", **kinds, ceil="bool")(build)
 
 
-@op(
+_max_pool("max_pool", "the largest of each window", _core.max_pool1d, _core.max_pool2d)
+_max_pool(
     "max_pool_indices",
     "where in its plane the largest of each window is",
-    x="array",
-    kernel="ints",
-    stride="ints",
-    padding="ints",
-    dilation="ints",
-    ceil="bool",
+    *(_core._max_pool1d_indices, _core._max_pool2d_indices),
 )
-def _max_pool_indices(
-    packs: Packs, x: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil: bool
-) -> tuple[Any, ...]:
-    fn = _core._max_pool1d_indices if len(kernel) == 1 else _core._max_pool2d_indices
-    return fn, x, kernel, stride or None, padding, dilation, ceil
 
 
 @op(

@@ -175,6 +175,13 @@ class Converter:
                 self.scalars[key] = name
         return T(Const(name), array.shape, str(array.dtype))
 
+    def shared(self, array: Any, name: str) -> T:
+        """A constant; one of that name and these numbers is used again."""
+        known = self.graph.constants.get(name)
+        if known is not None and known.dtype == array.dtype and np.array_equal(known, array):
+            return T(Const(name), array.shape, str(array.dtype))
+        return self.constant(array, name)
+
     def array(self, x: Any, dtype: str) -> T:
         """A tensor or number as an array of that dtype."""
         if isinstance(x, T):

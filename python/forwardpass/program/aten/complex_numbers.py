@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from .angles import Maker
 from .arrays import filled
-from .table import ATEN, COMPLEX, Convert, on_complex, unsupported
+from .table import ATEN, COMPLEX, Convert, need_float32, on_complex, unsupported
 from .views import ALL, expanded, indexed
 
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ _MOVED = """
     unsqueeze squeeze squeeze.dim squeeze.dims ravel permute permute_copy transpose.int swapaxes
     swapdims t numpy_T mT movedim.int movedim.intlist expand broadcast_to expand_as select.int
     slice.Tensor narrow split.Tensor split_with_sizes chunk unbind.int flip roll unfold diagonal
-    repeat repeat_interleave.self_int tril triu index.Tensor index_select gather constant_pad_nd
-    pad sum sum.dim_IntList mean mean.dim cumsum neg
+    repeat repeat_interleave.self_int tril triu index.Tensor index_select gather
+    sum sum.dim_IntList mean mean.dim cumsum neg
 """
 for _name in _MOVED.split():
     by_parts(f"aten.{_name}" if "." in _name else f"aten.{_name}.default")
@@ -104,6 +104,7 @@ def _imag(c: Converter, out: T, a: dict[str, Any]) -> Any:
 
 @on_complex("polar")
 def _polar(c: Converter, out: Pair, a: dict[str, Any]) -> Any:
+    need_float32(out, "aten.polar")
     m, angle = Maker(c, out.re), a["angle"]
     turns = (c.like(op, angle, x=angle) for op in ("cos", "sin"))
     return pair(*(m.two("mul", a["abs"], turn) for turn in turns))
@@ -125,6 +126,15 @@ def _joined(c: Converter, out: Pair, a: dict[str, Any]) -> Any:
     join = ATEN[f"aten.{name}.default"]
     return pair(*(join(c, out.re, {"dim": a["dim"], "tensors": list(xs)})
                   for xs in zip(*zs, strict=True)))  # fmt: skip
+
+
+@on_complex("constant_pad_nd", "pad")
+def _pad(c: Converter, out: Pair, a: dict[str, Any]) -> Any:
+    value = complex(a.get("value") or 0)
+    pad = ATEN["aten.pad.default"]
+    args = {"pad": a["pad"], "mode": a.get("mode", "constant")}
+    values = zip(a["self"], (value.real, value.imag), strict=True)
+    return pair(*(pad(c, out.re, args | {"self": x, "value": v}) for x, v in values))
 
 
 @on_complex("where.self")
@@ -257,11 +267,13 @@ def _angle(c: Converter, out: T, a: dict[str, Any]) -> Any:
     z = a["self"]
     if not is_pair(z):
         raise unsupported("aten.angle of real numbers")
+    need_float32(out, "aten.angle")
     return Maker(c, out).two("atan2", z.im, z.re)
 
 
 @on_complex("exp")
 def _exp(c: Converter, out: Pair, a: dict[str, Any]) -> Any:
+    need_float32(out, "aten.exp")
     z, m = a["self"], Maker(c, out.re)
     size = m.one("exp", z.re)
     return pair(*(m.two("mul", size, m.one(op, z.im)) for op in ("cos", "sin")))

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..ir import Const
 from .complex_numbers import both, conjugate, is_pair, multiplied, pair
 from .products import PLAIN
 from .table import dim_of, need_float32, on_complex, unsupported
@@ -58,19 +57,8 @@ def length_of(x: Any, dim: int) -> int:
     return n
 
 
-def table(c: Converter, numbers: Any, name: str) -> T:
-    """A constant of float32; one of that name and these numbers is used again."""
-    numbers = np.asarray(numbers, np.float32)
-    known = c.graph.constants.get(name)
-    if known is not None and np.array_equal(known, numbers):
-        from ..torch_converter import T
-
-        return T(Const(name), numbers.shape, "float32")
-    return c.constant(numbers, name)
-
-
 def product(c: Converter, x: T, matrix: Any, name: str) -> T:
-    weight = table(c, matrix, name)
+    weight = c.shared(matrix.astype(np.float32), name)
     shape = (*x.shape[:-1], weight.shape[0])
     return c.emit("linear", shape, "float32", x=x, weight=weight, bias=None, **PLAIN)
 
@@ -111,7 +99,7 @@ def transform(c: Converter, x: Any, sign: int, scale: float, bins: int | None = 
         matrix = forward_matrix(n, count, sign, scale, is_pair(x))
         name = f"fourier.{n}.{count}.{'complex' if is_pair(x) else 'real'}.{sign}.{scale:.6g}"
         return parted(c, product(c, joined(c, x) if is_pair(x) else x, matrix, name))
-    if factor(n) == 1 or n // factor(n) > MOST**2:
+    if factor(n) == 1:
         raise unsupported(
             f"a Fourier transform of {n} numbers, which has no factors to split it by"
         )
@@ -132,8 +120,8 @@ def split_transform(c: Converter, x: Any, sign: int, scale: float, a: int) -> Pa
     z = transform(c, moved(c, shaped(x, (*lead, a, b)), d, d + 1), sign, scale)  # (j, p)
     cos, sin = turns(b, a, n)
     rotation = pair(
-        table(c, cos, f"rotation.{n}.{a}.real"),
-        table(c, sign * sin, f"rotation.{n}.{a}.imag.{sign}"),
+        c.shared(cos.astype(np.float32), f"rotation.{n}.{a}.real"),
+        c.shared((sign * sin).astype(np.float32), f"rotation.{n}.{a}.imag.{sign}"),
     )
     z = multiplied(c, z, z, rotation)
     z = transform(c, moved(c, z, d + 1, d), sign, 1.0)  # (p, q)
