@@ -7,9 +7,9 @@
 //
 // A tile is up to kQueryRows rows of one key head: all query heads of its group, position by
 // position, so that keys and values are read once for the group, and causal limits lie close.
-// Vectors run over keys for the scores (over queries in attention_lanes.h), so keys are transposed: into panels where there are rows
-// enough to pay for it, else in registers on the way. Memory: a block's keys and values, and
-// the tile's queries and outputs.
+// Vectors run over keys for the scores (over queries in attention_lanes.h), so keys are transposed:
+// into panels where there are rows enough to pay for it, else in registers on the way. Memory: a
+// block's keys and values, and the tile's queries and outputs.
 #pragma once
 
 #include "attention_lanes.h"

@@ -27,8 +27,8 @@ alignas(64) const WeighConstants kWeigh = {
     1.0f,
     {kExp2Short[0], kExp2Short[1], kExp2Short[2], kExp2Short[3], kExp2Short[4]}};
 
-// Two steps of the product of rows P floats apart, and exp2_negative of x, one vector of weights; its sum x + 1.5 2^23 is an
-// addition, which gives the same bits as fma(x, 1, .).
+// Two steps of the product of rows P floats apart, and exp2_negative of x, one vector of weights; its
+// sum x + 1.5 2^23 is an addition, which gives the same bits as fma(x, 1, .).
 template <int64_t P, int64_t Ldb, int MR, int NV>
 FP_INLINE f32x16 weigh_beside(f32x16 (&acc)[MR][NV], const float* a, const float* b, f32x16 x) {
   constexpr int A = MR / 4, B = MR / 2, C = MR * 3 / 4;

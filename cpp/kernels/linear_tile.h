@@ -74,9 +74,10 @@ FP_INLINE void end_tile(const TileArgs& t, f32x16 (&sum)[MR][NV]) {
   }
 }
 
-// Whether a tile's loop runs in MR parts of some turns, two written out at a time where registers are wide. A loop of 100 turns
-// ends with a branch that no predictor foresees, and the multipliers wait; before each part one row
-// of what is read at the end is fetched, where a burst of all would hold up the loads behind it.
+// Whether a tile's loop runs in MR parts of some turns, two written out at a time where registers are
+// wide. A loop of 100 turns ends with a branch that no predictor foresees, and the multipliers wait;
+// before each part one row of what is read at the end is fetched, where a burst of all would hold up
+// the loads behind it.
 constexpr bool in_parts(int mr, int nv, int p) {
   return kNativeLanes > 1 && nv == kPanelVectors && 2 * mr >= kMR && p == 1;
 }
