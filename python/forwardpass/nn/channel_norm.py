@@ -1,4 +1,4 @@
-"""GroupNorm, BatchNorm1d, BatchNorm2d, InstanceNorm1d: a weight and a bias for each channel."""
+"""GroupNorm, BatchNorm1d/2d, InstanceNorm1d/2d: a weight and a bias for each channel."""
 
 from __future__ import annotations
 
@@ -164,12 +164,8 @@ class BatchNorm2d(_BatchNorm):
     _dims = (4,)
 
 
-class InstanceNorm1d(_ChannelNorm):
-    """(input - mean) / sqrt(var + eps) by channel of each item: (N, C, L) or (C, L).
-
-    With `affine` times weight + bias; with `track_running_stats` mean and var are the running ones.
-    Follows torch.nn.InstanceNorm1d.
-    """
+class _InstanceNorm(_ChannelNorm):
+    _dims: ClassVar[int]  # of a batch
 
     def __init__(
         self,
@@ -189,17 +185,19 @@ class InstanceNorm1d(_ChannelNorm):
 
     def forward(self, input: ArrayInput) -> Array:
         sizes = shape(input)
-        if len(sizes) not in (2, 3):
-            raise ValueError(f"expected 2D or 3D input (got {len(sizes)}D input)")
-        if sizes[-2] != self.num_features and self.affine:
+        most = self._dims
+        if len(sizes) not in (most - 1, most):
+            raise ValueError(f"expected {most - 1}D or {most}D input (got {len(sizes)}D input)")
+        at = len(sizes) - most + 1
+        if sizes[at] != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim={len(sizes) - 2} to match num_features "
-                f"({self.num_features}), but got: {sizes[-2]}."
+                f"expected input's size at dim={at} to match num_features "
+                f"({self.num_features}), but got: {sizes[at]}."
             )
-        batch: Any = input if len(sizes) == 3 else np.asarray(input)[None]
+        batch: Any = input if len(sizes) == most else np.asarray(input)[None]
         mean, var, own = self.running_mean, self.running_var, not self.track_running_stats
         y = instance_norm(batch, mean, var, self.weight, self.bias, own, 0.0, self.eps)
-        return y if len(sizes) == 3 else y[0]
+        return y if len(sizes) == most else y[0]
 
     def _stale_state(self, prefix: str, state: Any) -> tuple[list[str], str]:
         """Running statistics of a checkpoint older than 0.4 that this layer does not keep."""
@@ -217,3 +215,22 @@ class InstanceNorm1d(_ChannelNorm):
         )
         quoted = " and ".join(f'"{key}"' for key in keys)
         return keys, text.format(keys=quoted, name=name)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """(input - mean) / sqrt(var + eps) by channel of each item: (N, C, L) or (C, L).
+
+    With `affine` times weight + bias; with `track_running_stats` mean and var are the running ones.
+    Follows torch.nn.InstanceNorm1d.
+    """
+
+    _dims = 3
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """(input - mean) / sqrt(var + eps) by channel of each item: (N, C, H, W) or (C, H, W).
+
+    The arguments as in InstanceNorm1d. Follows torch.nn.InstanceNorm2d.
+    """
+
+    _dims = 4

@@ -10,6 +10,7 @@ from .functional import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_max_pool1d,
+    adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
     max_pool1d,
@@ -192,16 +193,30 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
         return adaptive_avg_pool2d(input, self.output_size)
 
 
-class AdaptiveMaxPool1d(_AdaptivePool):
+class _AdaptiveMaxPool(_AdaptivePool):
+    def __init__(
+        self, output_size: int | tuple[int | None, ...] | None, return_indices: bool = False
+    ) -> None:
+        super().__init__()
+        self.output_size = output_size
+        self.return_indices = return_indices
+
+
+class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """The largest of each of `output_size` windows that cover (B, C, L) evenly.
 
     Follows torch.nn.AdaptiveMaxPool1d.
     """
 
-    def __init__(self, output_size: int | tuple[int], return_indices: bool = False) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.return_indices = return_indices
-
     def forward(self, input: ArrayInput) -> Any:
         return adaptive_max_pool1d(input, self.output_size, self.return_indices)
+
+
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """The largest of each window, cut as AdaptiveAvgPool2d's are; None keeps a dimension's size.
+
+    Follows torch.nn.AdaptiveMaxPool2d.
+    """
+
+    def forward(self, input: ArrayInput) -> Any:
+        return adaptive_max_pool2d(input, self.output_size, self.return_indices)

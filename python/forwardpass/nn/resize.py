@@ -1,11 +1,11 @@
-"""Upsample and PixelShuffle."""
+"""Upsample, PixelShuffle and what undoes it, ChannelShuffle."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ._layer import Layer
-from .functional import interpolate, pixel_shuffle
+from .functional import channel_shuffle, interpolate, pixel_shuffle, pixel_unshuffle
 
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
@@ -23,6 +23,34 @@ class PixelShuffle(Layer):
 
     def extra_repr(self) -> str:
         return f"upscale_factor={self.upscale_factor}"
+
+
+class PixelUnshuffle(Layer):
+    """(*, C, H r, W r) to (*, C r^2, H, W), r the factor. Follows torch.nn.PixelUnshuffle."""
+
+    def __init__(self, downscale_factor: int) -> None:
+        super().__init__()
+        self.downscale_factor = downscale_factor
+
+    def forward(self, input: ArrayInput) -> Array:
+        return pixel_unshuffle(input, self.downscale_factor)
+
+    def extra_repr(self) -> str:
+        return f"downscale_factor={self.downscale_factor}"
+
+
+class ChannelShuffle(Layer):
+    """(N, C, *) with the channels of `groups` parts by turns. Follows torch.nn.ChannelShuffle."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, input: ArrayInput) -> Array:
+        return channel_shuffle(input, self.groups)
+
+    def extra_repr(self) -> str:
+        return f"groups={self.groups}"
 
 
 class Upsample(Layer):
@@ -65,3 +93,25 @@ class Upsample(Layer):
         if self.scale_factor is not None:
             given = f"scale_factor={self.scale_factor!r}"
         return f"{given}, mode={self.mode!r}"
+
+
+class UpsamplingNearest2d(Upsample):
+    """Upsample with the mode "nearest". Follows torch.nn.UpsamplingNearest2d."""
+
+    def __init__(
+        self,
+        size: int | tuple[int, int] | None = None,
+        scale_factor: float | tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__(size, scale_factor, mode="nearest")
+
+
+class UpsamplingBilinear2d(Upsample):
+    """Upsample with "bilinear", corners aligned. Follows torch.nn.UpsamplingBilinear2d."""
+
+    def __init__(
+        self,
+        size: int | tuple[int, int] | None = None,
+        scale_factor: float | tuple[float, float] | None = None,
+    ) -> None:
+        super().__init__(size, scale_factor, mode="bilinear", align_corners=True)

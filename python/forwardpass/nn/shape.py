@@ -1,4 +1,4 @@
-"""Layers that do no arithmetic: Flatten and Dropout."""
+"""Layers that do no arithmetic: Flatten, Unflatten and the dropouts."""
 
 from __future__ import annotations
 
@@ -27,20 +27,10 @@ class Flatten(Layer):
         self.end_dim = integer("Flatten", "end_dim", end_dim, -(1 << 62))
 
     def forward(self, input: Any) -> npt.NDArray[Any]:
-        if not isinstance(input, np.ndarray):
-            if not hasattr(input, "__array__"):
-                raise TypeError(f"Flatten: input must be an array, got {typename(input)}")
-            input = np.asarray(input)
-        array: npt.NDArray[Any] = input
+        array = _array(input, "Flatten")
         shape = array.shape
         rank = max(len(shape), 1)
-        for dim in (self.start_dim, self.end_dim):
-            if not -rank <= dim < rank:
-                raise IndexError(
-                    "Dimension out of range "
-                    f"(expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
-                )
-        start, end = self.start_dim % rank, self.end_dim % rank
+        start, end = (_dimension(dim, rank) % rank for dim in (self.start_dim, self.end_dim))
         if start > end:
             raise ValueError("flatten() has invalid args: start_dim cannot come after end_dim")
         merged = math.prod(shape[start : end + 1])
@@ -48,6 +38,57 @@ class Flatten(Layer):
 
     def extra_repr(self) -> str:
         return f"start_dim={self.start_dim}, end_dim={self.end_dim}"
+
+
+class Unflatten(Layer):
+    """Part the dimension `dim` into `unflattened_size`, in which one number may be -1.
+
+    A view where strides allow, as in torch. Any dtype. IndexError for a dimension that the input
+    lacks, ValueError where the sizes do not multiply to its. Follows torch.nn.Unflatten.
+    """
+
+    def __init__(self, dim: int, unflattened_size: list[int] | tuple[int, ...]) -> None:
+        super().__init__()
+        if not isinstance(unflattened_size, (tuple, list)):
+            found = typename(unflattened_size)
+            raise TypeError(f"unflattened_size must be a tuple of ints, but found type {found}")
+        for i, size in enumerate(unflattened_size):
+            integer("Unflatten", f"unflattened_size[{i}]", size, -1)
+        self.dim = integer("Unflatten", "dim", dim, -(1 << 62))
+        self.unflattened_size = unflattened_size
+
+    def forward(self, input: Any) -> npt.NDArray[Any]:
+        array, sizes = _array(input, "Unflatten"), tuple(self.unflattened_size)
+        rank = max(array.ndim, 1)
+        dim = _dimension(self.dim, rank) % rank
+        shape = array.shape
+        known = math.prod(n for n in sizes if n >= 0)
+        open_ = sizes.count(-1)
+        whole = shape[dim] == known if not open_ else known > 0 and shape[dim] % known == 0
+        if not sizes or open_ > 1 or not whole:
+            raise ValueError(f"unflatten: sizes {sizes} don't multiply up to the size {shape[dim]}")
+        parts = tuple(shape[dim] // known if n == -1 else n for n in sizes)
+        return array.reshape(*shape[:dim], *parts, *shape[dim + 1 :])
+
+    def extra_repr(self) -> str:
+        return f"dim={self.dim}, unflattened_size={self.unflattened_size}"
+
+
+def _array(input: Any, name: str) -> npt.NDArray[Any]:
+    if isinstance(input, np.ndarray):
+        return input
+    if not hasattr(input, "__array__"):
+        raise TypeError(f"{name}: input must be an array, got {typename(input)}")
+    return np.asarray(input)
+
+
+def _dimension(dim: int, rank: int) -> int:
+    if not -rank <= dim < rank:
+        raise IndexError(
+            "Dimension out of range "
+            f"(expected to be in range of [{-rank}, {rank - 1}], but got {dim})"
+        )
+    return dim
 
 
 class Dropout(Layer):
@@ -65,3 +106,23 @@ class Dropout(Layer):
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout1d(Dropout):
+    """Returns its input, as torch.nn.Dropout1d does in evaluation mode."""
+
+
+class Dropout2d(Dropout):
+    """Returns its input, as torch.nn.Dropout2d does in evaluation mode."""
+
+
+class Dropout3d(Dropout):
+    """Returns its input, as torch.nn.Dropout3d does in evaluation mode."""
+
+
+class AlphaDropout(Dropout):
+    """Returns its input, as torch.nn.AlphaDropout does in evaluation mode."""
+
+
+class FeatureAlphaDropout(Dropout):
+    """Returns its input, as torch.nn.FeatureAlphaDropout does in evaluation mode."""

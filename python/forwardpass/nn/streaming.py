@@ -27,11 +27,12 @@ from .activation import (
     SiLU,
     Tanh,
 )
+from .activation_composed import POINTWISE as COMPOSED
 from .activation_shaped import ELU, GLU, Hardtanh, PReLU, ReLU6, Softplus
 from .channel_norm import BatchNorm1d
 from .functional._shape import float32
 from .linear import Identity
-from .shape import Dropout
+from .shape import AlphaDropout, Dropout, Dropout1d
 
 if TYPE_CHECKING:
     from ._typing import Array, ArrayInput
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 _POINTWISE = (
     *(ReLU, GELU, SiLU, Sigmoid, Tanh, LeakyReLU, ReLU6, Hardsigmoid, Hardswish, Mish),
-    *(ELU, Hardtanh, Softplus, Dropout, Identity),
+    *(ELU, Hardtanh, Softplus, Dropout, Dropout1d, AlphaDropout, Identity, *COMPOSED),
 )
 
 

@@ -27,6 +27,18 @@ from ._channels import (
     instance_norm,
     normalize,
 )
+from ._composed import (
+    celu,
+    hardshrink,
+    logsigmoid,
+    rrelu,
+    selu,
+    softmin,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
 from ._convolutions import conv2d, conv_transpose1d, conv_transpose2d
 from ._lookup import embedding, embedding_bag
 from ._norms import add_layer_norm, add_rms_norm, layer_norm, rms_norm
@@ -35,6 +47,7 @@ from ._pools import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_max_pool1d,
+    adaptive_max_pool2d,
     avg_pool1d,
     avg_pool2d,
     max_pool1d,
@@ -42,8 +55,10 @@ from ._pools import (
 )
 from ._products import bilinear, conv1d, linear
 from ._resize import (
+    channel_shuffle,
     interpolate,
     pixel_shuffle,
+    pixel_unshuffle,
 )
 from ._rotary import rotary_embedding
 from ._shaped import (
@@ -63,12 +78,15 @@ __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
     "adaptive_max_pool1d",
+    "adaptive_max_pool2d",
     "add_layer_norm",
     "add_rms_norm",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
     "bilinear",
+    "celu",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv_transpose1d",
@@ -80,6 +98,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "hardshrink",
     "hardsigmoid",
     "hardswish",
     "hardtanh",
@@ -89,22 +108,31 @@ __all__ = [
     "leaky_relu",
     "linear",
     "log_softmax",
+    "logsigmoid",
     "max_pool1d",
     "max_pool2d",
     "mish",
     "normalize",
     "pad",
     "pixel_shuffle",
+    "pixel_unshuffle",
     "prelu",
     "relu",
     "relu6",
     "rms_norm",
     "rotary_embedding",
+    "rrelu",
     "scaled_dot_product_attention",
+    "selu",
     "sigmoid",
     "silu",
     "softmax",
+    "softmin",
     "softplus",
+    "softshrink",
+    "softsign",
     "swiglu",
     "tanh",
+    "tanhshrink",
+    "threshold",
 ]

@@ -157,3 +157,23 @@ def adaptive_max_pool1d(
         out,
         *(input, output_size),
     )
+
+
+def adaptive_max_pool2d(
+    input: ArrayInput,
+    output_size: int | Sequence[int | None] | None,
+    return_indices: bool = False,
+    *,
+    out: Array | None = None,
+) -> Any:
+    """The same over both dimensions of (B, C, H, W); None keeps a dimension's size.
+
+    Follows torch.nn.functional.adaptive_max_pool2d.
+    """
+    return _with_indices(
+        _core.adaptive_max_pool2d,
+        _core._adaptive_max_pool2d_indices,
+        return_indices,
+        out,
+        *(input, output_size),
+    )

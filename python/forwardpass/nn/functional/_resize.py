@@ -47,6 +47,49 @@ def pixel_shuffle(input: ArrayInput, upscale_factor: int, *, out: Array | None =
     return result(np.ascontiguousarray(moved).reshape(shape), out, "pixel_shuffle")  # type: ignore[no-any-return]
 
 
+def pixel_unshuffle(input: ArrayInput, downscale_factor: int, *, out: Array | None = None) -> Array:
+    """(*, C, H r, W r) to (*, C r^2, H, W), r `downscale_factor`: undoes pixel_shuffle.
+
+    Moves data only. Follows torch.nn.functional.pixel_unshuffle.
+    """
+    x, r = float32(input, "pixel_unshuffle"), operator.index(downscale_factor)
+    if x.ndim < 3:
+        raise ValueError(
+            f"pixel_unshuffle expects input to have at least 3 dimensions, got {x.ndim}"
+        )
+    if r <= 0:
+        raise ValueError(f"pixel_unshuffle expects a positive downscale_factor, got {r}")
+    *lead, channels, height, width = x.shape
+    if height % r or width % r:
+        raise ValueError(
+            f"pixel_unshuffle expects height and width to be divisible by downscale_factor={r}, "
+            f"got {height} and {width}"
+        )
+    n = len(lead)
+    parts = x.reshape(*lead, channels, height // r, r, width // r, r)
+    moved = parts.transpose(*range(n), n, n + 2, n + 4, n + 1, n + 3)
+    shape = (*lead, channels * r * r, height // r, width // r)
+    return result(np.ascontiguousarray(moved).reshape(shape), out, "pixel_unshuffle")  # type: ignore[no-any-return]
+
+
+def channel_shuffle(input: ArrayInput, groups: int, *, out: Array | None = None) -> Array:
+    """The channels of (N, C, *), in `groups` equal parts, dealt out: one of each part by turns.
+
+    Moves data only. Follows torch.nn.functional.channel_shuffle.
+    """
+    x, parts = float32(input, "channel_shuffle"), operator.index(groups)
+    if x.ndim < 3:
+        raise ValueError(f"channel_shuffle expects input with 3 dimensions or more, got {x.ndim}")
+    if parts <= 0 or x.shape[1] % parts:
+        raise ValueError(
+            "channel_shuffle expects a positive number of groups that divides the channels, got "
+            f"{parts} for {x.shape[1]}"
+        )
+    split = x.reshape(x.shape[0], parts, x.shape[1] // parts, *x.shape[2:])
+    dealt = np.ascontiguousarray(split.swapaxes(1, 2)).reshape(x.shape)
+    return result(dealt, out, "channel_shuffle")  # type: ignore[no-any-return]
+
+
 def _per_dimension(value: Any, dims: int, name: str) -> list[Any]:
     if not isinstance(value, (tuple, list)):
         return [value] * dims
