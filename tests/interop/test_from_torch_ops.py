@@ -48,6 +48,17 @@ FUNCTIONS = {
     "grid_sample": lambda x: F.grid_sample(
         x[None, None], torch.stack([x / 3, -x / 3], -1)[None], align_corners=False
     ),
+    "a number as one element": lambda x: (
+        x.sum().index_add(0, INDEX[0, :1] * 0, x[0, 0], alpha=2),
+        x.sum().unfold(0, 1, 1),
+        x.sum().gather(0, INDEX[0] * 0),
+        x[0].gather(0, INDEX[0, 0]),
+        x.sum().index_select(0, INDEX[0, :1] * 0),
+        x[0].index_select(0, INDEX[0, 0]),
+        *x.sum().kthvalue(1, 0, keepdim=True),
+        *x.sum().min(0),
+    ),
+    "prod of nothing": lambda x: (x[:, :0].prod(1), x[:0].prod(0, keepdim=True), x[:0].prod()),
     "folds": lambda x: F.fold(F.unfold(x[None, None], 3, padding=1), x.shape, 3, padding=1),
     "histc": lambda x: (torch.histc(x, 5, -1, 1), torch.histc(INDEX.float(), 4, 0, 3)),
     "lookups": lambda x: (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import aten, dim_of, unsupported
-from .views import ALL, reshaped
+from .views import ALL, lined, reshaped
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -59,10 +59,15 @@ def _scatter(c: Converter, out: T, a: dict[str, Any]) -> Any:
 @aten("gather")
 def _gather(c: Converter, out: T, a: dict[str, Any]) -> Any:
     dim = dim_of(a["dim"], a["self"])
-    return c.emit("gather", out.shape, out.dtype, x=a["self"], index=a["index"], dim=dim)
+    x, index = lined(c, a["self"]), lined(c, a["index"])
+    y = c.emit("gather", index.shape, out.dtype, x=x, index=index, dim=dim)
+    return reshaped(c, y, out.shape)
 
 
 @aten("index_select")
 def _take(c: Converter, out: T, a: dict[str, Any]) -> Any:
     dim = dim_of(a["dim"], a["self"])
-    return c.emit("take", out.shape, out.dtype, x=a["self"], index=a["index"], dim=dim)
+    x, index = lined(c, a["self"]), lined(c, a["index"])
+    shape = [index.shape[0] if d == dim else n for d, n in enumerate(x.shape)]
+    y = c.emit("take", shape, out.dtype, x=x, index=index, dim=dim)
+    return reshaped(c, y, out.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import aten, dim_of, is_float, need_float32
-from .views import ALL, expanded, flattened, indexed, reshaped
+from .views import ALL, expanded, flattened, indexed, lined, reshaped
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -43,8 +43,7 @@ def _topk(c: Converter, out: Any, a: dict[str, Any]) -> Any:
 
 @aten("kthvalue")
 def _kth(c: Converter, out: Any, a: dict[str, Any]) -> Any:
-    x = a["self"]
-    dim = dim_of(a["dim"], x)
+    x, dim = lined(c, a["self"]), dim_of(a["dim"], a["self"])
     shape = [n for d, n in enumerate(x.shape) if d != dim]
     found = [indexed(c, y, [ALL] * dim + [a["k"] - 1], shape) for y in _sorted(c, x, dim, False)]
     kept = [c.tensor(None, fake).shape for fake in out]
@@ -69,11 +68,12 @@ def _index_add(c: Converter, out: T, a: dict[str, Any]) -> Any:
     values = c.array(a["source"], out.dtype)
     if a["alpha"] != 1:
         values = c.like("mul", values, a=values, b=c.array(a["alpha"], out.dtype))
-    dim = dim_of(a["dim"], out)
+    x, values, dim = lined(c, a["self"]), lined(c, values), dim_of(a["dim"], out)
     ones: list[Any] = [1] * len(values.shape)
     ones[dim] = values.shape[dim]
     index = expanded(c, reshaped(c, a["index"], ones), values.shape)
-    return c.like("scatter", out, x=a["self"], index=index, values=values, dim=dim, add=True)
+    y = c.like("scatter", x, x=x, index=index, values=values, dim=dim, add=True)
+    return reshaped(c, y, out.shape)
 
 
 @aten("cumprod")
@@ -85,12 +85,14 @@ def _cumprod(c: Converter, out: T, a: dict[str, Any]) -> Any:
 
 @aten("prod", "prod.dim_int")
 def _prod(c: Converter, out: T, a: dict[str, Any]) -> Any:
-    """The last of the running products."""
+    """The last of the running products; 1 of none."""
     need_float32(out, "aten.prod")
     x = c.array(a["self"], out.dtype)
     if "dim" not in a or not x.shape:
         x = flattened(c, x)
     dim = dim_of(a.get("dim", 0), x)
+    if x.shape[dim] == 0:
+        return expanded(c, c.array(1, out.dtype), out.shape)
     running = c.like("cumprod", x, x=x, dim=dim, float=is_float(out))
     shape = [n for d, n in enumerate(x.shape) if d != dim]
     last = indexed(c, running, [ALL] * dim + [-1], shape)

@@ -68,7 +68,9 @@ def _extreme(largest: bool) -> Convert:
         args = {"largest": largest, "keep": keep}
         return (
             c.emit("extreme", values.shape, values.dtype, x=x, dims=dims, **args),
-            c.emit("arg_extreme", indices.shape, "int64", x=x, dim=dims[0], **args),
+            c.emit(
+                "arg_extreme", indices.shape, "int64", x=x, dim=dims[0] if dims else None, **args
+            ),
         )
 
     return convert

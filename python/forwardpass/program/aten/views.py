@@ -72,6 +72,11 @@ def reshaped(c: Converter, x: T, shape: Any) -> T:
     return c.emit("reshape", shape, x.dtype, x=x, shape=list(shape))
 
 
+def lined(c: Converter, x: T) -> T:
+    """x, a number as one element: what torch takes along dimension 0 of it."""
+    return x if x.shape else reshaped(c, x, [1])
+
+
 def flattened(c: Converter, x: T) -> T:
     count: Any = 1
     for n in x.shape:
@@ -219,9 +224,9 @@ def _roll(c: Converter, out: T, a: dict[str, Any]) -> Any:
 @aten("unfold")
 def _unfold(c: Converter, out: T, a: dict[str, Any]) -> Any:
     dim = dim_of(a["dimension"], a["self"])
-    return c.emit(
-        "unfold", out.shape, out.dtype, x=a["self"], dim=dim, size=a["size"], step=a["step"]
-    )
+    x, args = lined(c, a["self"]), {"dim": dim, "size": a["size"], "step": a["step"]}
+    shape = out.shape if a["self"].shape else [1, *out.shape]
+    return reshaped(c, c.emit("unfold", shape, out.dtype, x=x, **args), out.shape)
 
 
 @aten("diagonal", "diagonal_copy")
