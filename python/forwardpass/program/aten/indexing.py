@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .table import aten, dim_of, unsupported
-from .views import ALL, lined, reshaped
+from .views import ALL, flattened, lined, reshaped
 
 if TYPE_CHECKING:
     from ..torch_converter import Converter, T
@@ -70,4 +70,11 @@ def _take(c: Converter, out: T, a: dict[str, Any]) -> Any:
     x, index = lined(c, a["self"]), lined(c, a["index"])
     shape = [index.shape[0] if d == dim else n for d, n in enumerate(x.shape)]
     y = c.emit("take", shape, out.dtype, x=x, index=index, dim=dim)
+    return reshaped(c, y, out.shape)
+
+
+@aten("take")
+def _take_flat(c: Converter, out: T, a: dict[str, Any]) -> Any:
+    x, index = flattened(c, a["self"]), flattened(c, a["index"])
+    y = c.emit("take", index.shape, out.dtype, x=x, index=index, dim=0)
     return reshaped(c, y, out.shape)
