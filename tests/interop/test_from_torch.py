@@ -36,6 +36,48 @@ def test_missing_ops_are_all_named_with_their_places():
     assert "lgamma.default: in the module itself" in text
 
 
+class OfParameters(torch.nn.Module):
+    """Position embeddings of another size, and a factorization: ops that are not in the table."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.places = torch.nn.Parameter(torch.randn(1, 7 * 7, 6))
+        self.mix = torch.nn.Parameter(torch.randn(6, 6))
+
+    def forward(self, x):
+        grid = self.places.reshape(1, 7, 7, 6).permute(0, 3, 1, 2)
+        size = {"size": (5, 5), "mode": "bicubic", "antialias": True}
+        grid = torch.nn.functional.interpolate(grid, **size).flatten(2).transpose(1, 2)
+        q, r = torch.linalg.qr(self.mix)
+        return (x + grid) @ q @ r
+
+
+def test_what_is_made_of_parameters_alone_is_computed_once():
+    module, x = OfParameters(), torch.randn(3, 25, 6)
+    program = forwardpass.from_torch(module, (x,), dynamic={0: "batch"})
+    for batch in (x, x[:1]):
+        expected = module(batch).detach().numpy()
+        np.testing.assert_allclose(program(batch.numpy()), expected, rtol=1e-5, atol=1e-5)
+    assert "bicubic" not in str(program)
+
+
+@pytest.mark.parametrize("op", ["linalg_qr", "rand"])
+def test_what_depends_on_inputs_or_chance_is_not(op):
+    class Module(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.full((4, 4), 0.5))
+
+        def forward(self, x):
+            if op == "rand":
+                return x * torch.bernoulli(self.weight)
+            return torch.linalg.qr(x)[0]
+
+    with pytest.raises(NotImplementedError, match=op):
+        forwardpass.from_torch(Module(), (torch.randn(4, 4),))
+
+
 def test_a_module_that_changes_itself_is_refused():
     class Counts(nn.Module):
         def __init__(self):

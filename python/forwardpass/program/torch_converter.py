@@ -11,6 +11,7 @@ from torch import fx
 
 from .aten import ATEN, COMPLEX
 from .ir import Const, Graph, Input, Node, Ref, Size
+from .torch_constants import of_parameters
 
 _DTYPES = {torch.float32: "float32", torch.float64: "float64", torch.bool: "bool"}
 _DTYPES |= {getattr(torch, f"int{n}"): f"int{n}" for n in (8, 16, 32, 64)} | {torch.uint8: "uint8"}
@@ -58,6 +59,7 @@ class Converter:
         self.names = names  # of torch's symbols
         self.graph = Graph([], {}, [], None)
         self.env: dict[fx.Node, Any] = {}
+        self.parameters: dict[fx.Node, torch.Tensor] = {}  # and buffers and constants
         self.place = ""
         self.scalars: dict[Any, str] = {}
         self.count = 0
@@ -231,7 +233,7 @@ def _convert(c: Converter, node: fx.Node) -> Any:
         )
     if isinstance(target, torch._ops.OpOverload):
         if str(target) not in ATEN:
-            raise UnsupportedError(str(target))
+            return _of_parameters(c, node)
         args: dict[str, Any] = {}
         for position, parameter in enumerate(target._schema.arguments):
             given = node.kwargs.get(parameter.name, parameter.default_value)
@@ -248,6 +250,16 @@ def _convert(c: Converter, node: fx.Node) -> Any:
     if fake is None or isinstance(fake, (bool, torch.SymBool)):
         return None  # an assertion on sizes
     raise UnsupportedError(f"{target}")
+
+
+def _of_parameters(c: Converter, node: fx.Node) -> Any:
+    """What torch makes of the parameters by an op that is not in the table."""
+    value = of_parameters(node, c.parameters)
+    if isinstance(value, torch.Tensor):
+        return c.put(value, node.name)
+    if isinstance(value, (tuple, list)) and all(isinstance(v, torch.Tensor) for v in value):
+        return [c.put(v, node.name) for v in value]
+    raise UnsupportedError(str(node.target))
 
 
 def _rule(target: str, out: Any, args: dict[str, Any]) -> Any:

@@ -142,6 +142,7 @@ def _inputs(c: Converter, program: torch.export.ExportedProgram) -> None:
         tensors: Mapping[str, Any] = program.state_dict
         if name not in tensors:
             tensors = program.constants
+        c.parameters[node] = tensors[name]
         c.env[node] = c.put(tensors[name], name) if node.users else None
 
 
