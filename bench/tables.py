@@ -81,7 +81,7 @@ def without_call(row: Row) -> str:
 
 
 def kernels(rows: Sequence[Row]) -> Iterator[str]:
-    """One row and up to 1 MiB of weights, less the time of a layer of one weight in the same race."""
+    """One row, up to 1 MiB of weights: less the time of a layer of one weight in the same race."""
     short = [row for row in rows if row["call"]]
     if not short:
         return

@@ -108,8 +108,21 @@ def test_a_row_with_a_raw_weight_anywhere_in_memory(isa, n, k, offset):
     assert_same_bytes(linear(x, w, b), _core.PackedLinear(w, b)(x))
     x[:], w[:] = -1e-30, 1e-30  # sums of -0
     y = linear(x, w)
-    assert np.signbit(y).all() and not y.any()
+    assert np.signbit(y).all()
+    assert not y.any()
     assert_same_bytes(y, _core.PackedLinear(w, None)(x))
+
+
+@pytest.mark.parametrize("k", [511, 513])  # below and above 16 MiB (kernels/linear.h)
+@pytest.mark.parametrize("m", [2, 3, 4, 7, 8])
+def test_few_rows_of_a_large_weight(isa, m, k):
+    n = 8190
+    x, w, b = make("far/x", (m, k)), make("far/w", (n, k)), make("far/b", (n,))
+    pack = _core.PackedLinear(w, b)
+    residual = make("far/r", (m, n))
+    whole = pack(x, None, 0.01, residual)
+    for row in range(m):
+        assert_same_bytes(whole[row], pack(x[row], None, 0.01, residual[row]))
 
 
 @pytest.mark.parametrize("n", [8208, 8256, 8200])

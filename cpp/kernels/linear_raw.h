@@ -8,6 +8,7 @@
 #include "epilogue.h"
 #include "linear_pack.h"
 #include "linear_raw_lines.h"
+#include "linear_raw_quads.h"
 
 namespace forwardpass {
 namespace FP_ISA {
@@ -17,6 +18,14 @@ constexpr int kRawMR = kNativeLanes == 16 ? 8 : 4;       // rows of x at a time
 constexpr int64_t kFewRows = 2 * kRawMR;                 // from here on packing a panel pays
 constexpr int kRawVectors = kNativeLanes == 16 ? 2 : 1;  // of outputs, for two rows
 constexpr int64_t kNearby = 1 << 22;  // floats of a weight that some cache holds: not fetched ahead
+
+// Rows of w a multiple of 4 KiB apart share a few sets of the cache, which 16 of them overflow. So no
+// line may be needed twice, and reading begins where all rows reach one: after so many columns.
+FP_INLINE bool rows_collide(int64_t k) { return k > 0 && k % 1024 == 0; }
+FP_INLINE int64_t columns_before_line(const float* w, int64_t k) {
+  if (!rows_collide(k)) return 0;
+  return static_cast<int64_t>(-reinterpret_cast<uintptr_t>(w) % 64 / sizeof(float));
+}
 
 template <int M>
 struct RawSums {
@@ -113,7 +122,7 @@ void linear_raw_rows(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, in
   int64_t n = n0;
 #if FP_LINEAR_NR == 64
   n = raw_lines_end(g, n0, n1, nearby);
-  if (n > n0) raw_lines(g, n0, n, rows_collide(g.k));
+  if (n > n0) (rows_collide(g.k) ? raw_quads : raw_lines)(g, n0, n);
 #endif
   while (n < n1) {
     const bool two =

@@ -12,40 +12,26 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Rows of w a multiple of 4 KiB apart share a few sets of the cache, which 16 of them overflow. So no
-// line may be needed twice, and reading begins where all rows reach one: after so many columns.
-FP_INLINE bool rows_collide(int64_t k) { return k > 0 && k % 1024 == 0; }
-FP_INLINE int64_t columns_before_line(const float* w, int64_t k) {
-  if (!rows_collide(k)) return 0;
-  return static_cast<int64_t>(-reinterpret_cast<uintptr_t>(w) % 64 / sizeof(float));
-}
-
 #if FP_LINEAR_NR == 64
 
 constexpr int64_t kMostBehind = 32;        // lines: half of what the sets of a first cache span
 constexpr int64_t kFewPairs = 8;           // of vectors: being behind costs half a pair at most
 constexpr int64_t kSecondCache = 1 << 18;  // floats
 
-// The row of x in blocks of 16 columns, which begin where cache lines of w do, if all its rows' do so at
-// the same column. What a first or last block has beyond the row is -0, and +0 in w: fma then leaves
-// every sum as it is.
+// The row of x in blocks of 16 columns. What the last one has beyond the row is -0, and +0 in w: fma then
+// leaves every sum as it is.
 struct RawRow {
   const LinearArgs& g;
-  int64_t n0, n1;        // outputs
-  int64_t head, blocks;  // columns of the first block that are not of the row; whole blocks
-  mask16 first, last;    // columns of the others; 0: there is none
-  alignas(64) float first_x[16], last_x[16];
+  int64_t n0, n1;  // outputs
+  int64_t blocks;  // whole ones
+  mask16 last;     // columns of the other one; 0: there is none
+  alignas(64) float last_x[16];
 
   RawRow(const LinearArgs& args, int64_t from, int64_t to) : g(args), n0(from), n1(to) {
-    head = (16 - columns_before_line(g.raw, g.k)) % 16;
-    const int64_t inside = head ? g.k - (16 - head) : g.k, rest = inside % 16;
-    blocks = inside / 16;
-    first = static_cast<mask16>(head ? 0xffffu << head : 0);
+    const int64_t rest = g.k % 16;
+    blocks = g.k / 16;
     last = static_cast<mask16>((1u << rest) - 1);
-    for (int64_t j = 0; j < 16; ++j) {
-      first_x[j] = head && j >= head ? g.x[j - head] : -0.0f;
-      last_x[j] = j < rest ? g.x[g.k - rest + j] : -0.0f;
-    }
+    for (int64_t j = 0; j < 16; ++j) last_x[j] = j < rest ? g.x[g.k - rest + j] : -0.0f;
   }
 };
 
@@ -59,7 +45,8 @@ struct RawColumns {
 template <bool Fetch, typename Columns>
 FP_INLINE f32x16 add_block(const float* w, const float* x, int64_t k, Columns columns, f32x16 sum) {
   f32x16 v[16];
-  load_lines<Fetch>(w, k, columns, v);
+  const float* const quads[4] = {w, w + 4 * k, w + 8 * k, w + 12 * k};
+  load_lines<Fetch>(quads, k, columns, v);
   FP_UNROLL
   for (int j = 0; j < 16; ++j) sum = fma(set1(x[j]), v[j], sum);
   return sum;
@@ -68,19 +55,12 @@ FP_NOINLINE f32x16 add_part(const float* w, const float* x, int64_t k, mask16 co
   return add_block<false>(w, x, k, columns, sum);
 }
 
-// To the outputs from n on, up to the first whole block.
+// To the outputs from n on.
 FP_INLINE void begin_columns(const RawRow& row, int64_t n, RawColumns& c) {
   c.n = n;
   c.left = INT64_MAX;
   if (n >= row.n1) return;
-  c.w = row.g.raw + n * row.g.k - row.head;
-  c.x = row.g.x - row.head;
-  c.left = row.blocks;
-  c.sum = zero();
-  if (!row.first) return;
-  c.sum = add_part(c.w, row.first_x, row.g.k, row.first, c.sum);
-  c.w += 16;
-  c.x += 16;
+  c = {row.g.raw + n * row.g.k, row.g.x, n, row.blocks, zero()};
 }
 // Behind the last whole block: what is left of the row, and to the next pair's outputs.
 FP_INLINE void end_columns(const RawRow& row, RawColumns& c) {
@@ -126,9 +106,8 @@ FP_NOINLINE void raw_pairs(const LinearArgs& g, int64_t n0, int64_t n1) {
 FP_INLINE int64_t raw_lines_end(const LinearArgs& g, int64_t n, int64_t n1, bool nearby) {
   return g.m == 1 && nearby && g.k >= 32 ? n + (n1 - n) / 32 * 32 : n;
 }
-FP_INLINE void raw_lines(const LinearArgs& g, int64_t n0, int64_t n1, bool collide) {
-  const bool fetch = !collide && g.n * g.k > kSecondCache;
-  (fetch ? raw_pairs<true> : raw_pairs<false>)(g, n0, n1);
+void raw_lines(const LinearArgs& g, int64_t n0, int64_t n1) {
+  (g.n * g.k > kSecondCache ? raw_pairs<true> : raw_pairs<false>)(g, n0, n1);
 }
 
 #endif

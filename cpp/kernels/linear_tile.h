@@ -91,8 +91,8 @@ template <int MR, int NV, int P, int Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
   constexpr bool kParts = in_parts(MR, NV, P);
   constexpr int kAtOnce = kParts && kNativeLanes == 16 ? 2 : 1;
-  constexpr bool kFewRows = MR > kMR || (Ahead && Ahead == kStreamLines);
-  static_assert(!Ahead || kParts || kFewRows || kNativeLanes == 1, "half the rows and more");
+  constexpr bool kSoon = MR > kMR || (Ahead && Ahead == kStreamLines);
+  static_assert(!Ahead || kParts || kSoon || kNativeLanes == 1, "half the rows and more");
   // Floats from one k to the next; more rows than kMR take a panel by halves.
   constexpr int64_t kStep = kNarrow ? 16 : MR > kMR ? kNR : 16 * NV;
   const int64_t vector_step = kNarrow ? 16 * t.k : 16;
@@ -134,7 +134,7 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   const auto turns = [&]() FP_INLINE_LAMBDA {
     FP_UNROLL
     for (int l = 0; l < kAtOnce * Ahead; ++l) {
-      if constexpr (kFewRows) {  // Zen 5 has it sooner this way
+      if constexpr (kSoon) {  // Zen 5 has it sooner this way
         FP_PREFETCH_L1(ahead + 16 * l);
       } else {
         FP_PREFETCH_L2(ahead + 16 * l);

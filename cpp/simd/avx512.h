@@ -142,20 +142,22 @@ FP_INLINE void load_transposed(const float* p, int64_t ld, f32x16 (&v)[8]) {
   }
 }
 
-// Of sixteen rows, columns 0-15 or those of a mask, the others +0: each cache line is read once. Four
-// rounds of shuffles instead of load_transposed's three, for half of its loads.
+// Of sixteen rows, four from each of `quads` on, columns 0-15 or those of a mask, the others +0: each cache
+// line is read once. Four rounds of shuffles instead of load_transposed's three, for half of its loads.
 struct AllColumns {};
 FP_INLINE __m512 load_row(const float* p, AllColumns) { return in_register(load(p)).v; }
 FP_INLINE __m512 load_row(const float* p, mask16 columns) {
   return _mm512_maskz_loadu_ps(columns, p);
 }
 template <bool Fetch, typename Columns>
-FP_INLINE void load_lines(const float* p, int64_t ld, Columns columns, f32x16 (&v)[16]) {
+FP_INLINE void load_lines(const float* const (&quads)[4], int64_t ld, Columns columns,
+                          f32x16 (&v)[16]) {
   int64_t ld3 = 3 * ld;
   FP_FORGET(ld3);
   __m512 t[4][4];
   FP_UNROLL
-  for (int q = 0; q < 4; ++q, p += 4 * ld) {
+  for (int q = 0; q < 4; ++q) {
+    const float* p = quads[q];
     FP_FORGET(p);  // four pointers, not sixteen
     const float* const rows[4] = {p, p + ld, p + 2 * ld, p + ld3};
     __m512 r[4];
@@ -182,6 +184,30 @@ FP_INLINE void load_lines(const float* p, int64_t ld, Columns columns, f32x16 (&
     v[i + 8].v = _mm512_shuffle_f32x4(a, c, 0xdd);
     v[i + 12].v = _mm512_shuffle_f32x4(b, d, 0xdd);
   }
+}
+
+// Of four vectors: v[i] = the i-th four lanes of each.
+FP_INLINE void transpose_fours(f32x16 (&v)[4]) {
+  const __m512 a = _mm512_shuffle_f32x4(v[0].v, v[1].v, 0x44);
+  const __m512 b = _mm512_shuffle_f32x4(v[0].v, v[1].v, 0xee);
+  const __m512 c = _mm512_shuffle_f32x4(v[2].v, v[3].v, 0x44);
+  const __m512 d = _mm512_shuffle_f32x4(v[2].v, v[3].v, 0xee);
+  v[0].v = _mm512_shuffle_f32x4(a, c, 0x88);
+  v[1].v = _mm512_shuffle_f32x4(a, c, 0xdd);
+  v[2].v = _mm512_shuffle_f32x4(b, d, 0x88);
+  v[3].v = _mm512_shuffle_f32x4(b, d, 0xdd);
+}
+// Of each four lanes, lane I in all of them.
+template <int I>
+FP_INLINE f32x16 spread_in_fours(f32x16 a) {
+  return {_mm512_permute_ps(a.v, I * 0x55)};
+}
+FP_INLINE void store_range(float* p, f32x16 a, int64_t from, int64_t to) {
+  _mm512_mask_storeu_ps(p, static_cast<mask16>(first(to) & ~first(from)), a.v);
+}
+FP_INLINE f32x16 zero_range(f32x16 a, int64_t from, int64_t to) {
+  return {
+      _mm512_mask_mov_ps(a.v, static_cast<mask16>(first(to) & ~first(from)), _mm512_setzero_ps())};
 }
 
 FP_INLINE f32x16 evens(f32x16 a, f32x16 b) {
