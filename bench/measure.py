@@ -15,7 +15,7 @@ from forwardpass import _core
 from forwardpass._timing import Times, race
 from peers import quickest
 
-SMALL = 1 << 20  # bytes; one row of less is mostly the call
+SMALL = 17 << 16  # bytes: a weight of 1 MiB with what it meets; of one row the call is a good part
 SETTLE = 0.03  # OpenBLAS's threads spin for about that long after their last work
 
 
@@ -132,7 +132,7 @@ def _race(row: Row, entries: dict[str, Contender], seconds: float, settle: float
     probes = limits.probes(case.flop, case.moved, row.setting.threads)
     timers = {name: entry.timer() for name, entry in entries.items()}
     timers |= {f"limit {name}": probe.timer for name, probe in probes.items()}
-    if case.group == "linear" and case.shape.startswith("1x") and case.moved < SMALL:
+    if case.group == "linear" and case.shape.startswith("1x") and case.moved <= SMALL:
         timers["call"] = empty_call(row.setting.reuse).timer()
     times = race(timers, seconds=seconds, settle=settle)
     row.times = {name: times[name] for name in entries}

@@ -169,7 +169,7 @@ def scaling(rows: Sequence[Row]) -> str:
 
 
 def kernels(rows: Sequence[Row]) -> str:
-    """One row times less than 1 MiB of weights: what is left without the call."""
+    """One row times up to 1 MiB of weights: what is left without the call."""
     text = []
     for row in (row for row in rows if row.call):
         whole, rates = row.times["ours"].minimum, row.rates

@@ -72,6 +72,27 @@ def tables(rows: Sequence[Row]) -> Iterator[str]:
         yield from (line(row) for row in found)
 
 
+def without_call(row: Row) -> str:
+    whole = row["times"]["ours"]["minimum"]
+    kernel = whole - row["call"]
+    needed = max(row["flop"] / row["rates"]["fma"], row["moved"] / row["rates"]["read"])
+    rest = f"{micro(kernel).strip()} | {100 * needed / kernel:.0f} %" if kernel > 0 else "– | –"
+    return f"| {row['shape']} | {micro(whole).strip()} | {micro(row['call']).strip()} | {rest} |"
+
+
+def kernels(rows: Sequence[Row]) -> Iterator[str]:
+    """One row, up to 1 MiB of weights: less the time of a layer of one weight in the same race."""
+    short = [row for row in rows if row["call"]]
+    if not short:
+        return
+    yield "\n### linear, one row and up to 1 MiB of weights, without the call\n"
+    yield "The call: a layer of one weight in the same race. Differences below 0.2 µs say little."
+    yield ""
+    yield "| shape | µs | call | kernel | limit |"
+    yield "|---|---:|---:|---:|---:|"
+    yield from (without_call(row) for row in short)
+
+
 def main(paths: Sequence[str]) -> int:
     if not paths:
         print(__doc__, file=sys.stderr)
@@ -85,6 +106,7 @@ def main(paths: Sequence[str]) -> int:
     rows.sort(key=lambda row: (row["isa"], row["threads"], order[row["group"]]))
     print("\n".join(summary(rows)))
     print("\n".join(tables(rows)))
+    print("\n".join(kernels(rows)))
     return 0
 
 

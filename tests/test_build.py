@@ -72,6 +72,7 @@ def test_the_baseline_check_sees_vector_instructions() -> None:
     [
         ("avx512", "linear", "linear_tile<6, 4, 1, 0, false>", 48),  # two steps
         ("avx512", "linear", "linear_tile<6, 2, 2, 0, true>", 24),
+        ("avx512", "linear", "linear_tile<8, 2, 1, 0, false>", 32),  # half a panel
         ("avx512", "conv.", "conv_tile<8, 3>", 24),
         ("avx512", "conv.", "lanes_tile<4, false>", 24),
         ("avx2", "linear", "linear_tile<6, 1, 1, 0, false>", 12),

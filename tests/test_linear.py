@@ -95,6 +95,36 @@ def test_raw_weights_give_the_bytes_of_packed_ones(isa, m, n, k):
     )
 
 
+@pytest.mark.parametrize("k", [32, 43, 48, 200, 1024, 2048])
+@pytest.mark.parametrize("n", [32, 305])
+@pytest.mark.parametrize("offset", [0, 1, 4, 15])
+def test_a_row_with_a_raw_weight_anywhere_in_memory(isa, n, k, offset):
+    """Blocks of columns that are not whole are filled up with -0 times +0, which no sum shows."""
+    room = np.empty(n * k + 32, np.float32)
+    start = -room.ctypes.data % 64 // 4 + offset
+    w = room[start : start + n * k].reshape(n, k)
+    w[:] = make("anywhere/w", (n, k))
+    x, b = make("anywhere/x", (1, k)), make("anywhere/b", (n,))
+    assert_same_bytes(linear(x, w, b), _core.PackedLinear(w, b)(x))
+    x[:], w[:] = -1e-30, 1e-30  # sums of -0
+    y = linear(x, w)
+    assert np.signbit(y).all()
+    assert not y.any()
+    assert_same_bytes(y, _core.PackedLinear(w, None)(x))
+
+
+@pytest.mark.parametrize("k", [511, 513])  # below and above 16 MiB (kernels/linear.h)
+@pytest.mark.parametrize("m", [2, 3, 4, 7, 8])
+def test_few_rows_of_a_large_weight(isa, m, k):
+    n = 8190
+    x, w, b = make("far/x", (m, k)), make("far/w", (n, k)), make("far/b", (n,))
+    pack = _core.PackedLinear(w, b)
+    residual = make("far/r", (m, n))
+    whole = pack(x, None, 0.01, residual)
+    for row in range(m):
+        assert_same_bytes(whole[row], pack(x[row], None, 0.01, residual[row]))
+
+
 @pytest.mark.parametrize("n", [8208, 8256, 8200])
 def test_large_outputs_have_the_bytes_of_their_rows(isa, n):
     """From 8 MiB on whole cache lines are written past the caches (kernels/linear.h)."""

@@ -73,6 +73,38 @@ FP_INLINE bool past_caches(const LinearArgs& g) {
          reinterpret_cast<uintptr_t>(g.y) % 64 == 0;
 }
 
+constexpr int64_t kFarAway = 1 << 22;      // floats of a weight that the last cache hardly holds
+constexpr int64_t kStreamAhead = 1 << 12;  // floats: what memory sends while it is waited for
+
+// Two to four rows of a weight far away fetch it themselves: fewer of its lines fit in the window of
+// instructions than with one row, and the hardware alone asks for too little.
+FP_INLINE bool streamed(int64_t rows) { return !kNarrow && 2 <= rows && rows <= 4; }
+
+// A few rows more than a tile has: one tile of all for each half of the panel, and not two of half the rows.
+// Four rows multiply a panel quicker than the second cache gives it, and so it is read once. From far
+// away the first half would be waited for, and so the next panel is fetched by both.
+FP_INLINE bool in_halves(int64_t rows, int64_t nv, int64_t p) {
+  return !kNarrow && nv == kPanelVectors && p == 1 && rows > kMR && rows <= 8;
+}
+FP_INLINE void linear_halves(const LinearArgs& g, TileArgs t, int64_t m0, int64_t m1, int64_t n0,
+                             bool fetch, const float* read, bool adds) {
+  constexpr int64_t kHalf = kNR / 2;
+  const int64_t at = m0 * g.n + n0, last = t.last;
+  const TileFn tile = fetch ? half_tile_for<kStreamLines / 2>(m1 - m0) : half_tile_for<0>(m1 - m0);
+  t.x = g.x + m0 * g.ldx;
+  t.ahead = t.w + kNR * g.k;
+  for (int64_t c = 0; c < kNR; c += kHalf) {
+    t.last = c ? last : 16;
+    t.y = g.y + at + c;
+    if (read) t.fetched = read + at + c;
+    if (adds) t.residual = t.fetched;
+    tile(t);
+    t.w += kHalf;
+    t.ahead += kHalf * g.k;
+    if (t.bias) t.bias += kHalf;
+  }
+}
+
 // Rows [m0, m1) of `nv` vectors of columns from n0 on, of all those up to n1, in balanced blocks of
 // at most MR rows.
 FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, int64_t m1,
@@ -103,6 +135,13 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
   const int64_t first = blocks > nv ? 1 : 0, fetching = blocks > nv ? nv : blocks;
   const bool adds = e.residual && !e.activation && p == 1 && t.last == 16;  // the tile itself does
   const float* read = e.residual ? e.residual : e.activation ? g.y : nullptr;
+  const bool far =
+      g.packed && nv == kPanelVectors && p == 1 && n0 + kNR < n1 && g.n * g.k > kFarAway;
+  if (in_halves(m1 - m0, nv, p)) {
+    linear_halves(g, t, m0, m1, n0, far, read, adds);
+    if (!adds) finish_rows(e, g.y, m0 * g.n + n0, m1 - m0, columns, g.n);
+    return;
+  }
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;
     const int64_t at = r0 * g.n + n0;
@@ -114,8 +153,11 @@ FP_INLINE void linear_columns(const LinearArgs& g, const float* w, int64_t m0, i
     t.ahead = w + 16 * (nv + line) * g.k;
     if (read) t.fetched = read + at;
     if (adds) t.residual = t.fetched;
-    const bool in_turn = chain_by_chain(r1 - r0, nv, p);
-    (in_turn ? chains_tile_for(r1 - r0, p) : tile_for(r1 - r0, nv, p, t.last, lines))(t);
+    const bool in_turn = chain_by_chain(r1 - r0, nv, p), stream = far && streamed(m1 - m0);
+    if (stream) t.ahead = w + kStreamAhead;
+    (in_turn  ? chains_tile_for(r1 - r0, p)
+     : stream ? stream_tile_for(r1 - r0)
+              : tile_for(r1 - r0, nv, p, t.last, lines))(t);
     if (!adds) finish_rows(e, g.y, at, r1 - r0, columns, g.n);
   }
 }

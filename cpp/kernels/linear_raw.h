@@ -1,12 +1,14 @@
 // A linear with a raw weight and few rows: w is transposed in registers and never stored.
 //
-// Sixteen rows of w are a vector of outputs, one chain of fma each. One or two rows of x alone would
-// wait for their own chain, so they take two vectors of outputs side by side; not of large weights,
-// where memory is the limit and 32 rows are too many streams.
+// Sixteen rows of w are a vector of outputs, one chain of fma each. Two rows of x would wait for their
+// own chain, so they take two vectors of outputs side by side; not of large weights, where memory is the
+// limit and 32 rows are too many streams. One row: linear_raw_lines.h, where registers are wide.
 #pragma once
 
 #include "epilogue.h"
 #include "linear_pack.h"
+#include "linear_raw_lines.h"
+#include "linear_raw_quads.h"
 
 namespace forwardpass {
 namespace FP_ISA {
@@ -14,7 +16,7 @@ namespace {
 
 constexpr int kRawMR = kNativeLanes == 16 ? 8 : 4;       // rows of x at a time
 constexpr int64_t kFewRows = 2 * kRawMR;                 // from here on packing a panel pays
-constexpr int kRawVectors = kNativeLanes == 16 ? 2 : 1;  // of outputs, for one or two rows
+constexpr int kRawVectors = kNativeLanes == 16 ? 2 : 1;  // of outputs, for two rows
 constexpr int64_t kNearby = 1 << 22;  // floats of a weight that some cache holds: not fetched ahead
 
 // Rows of w a multiple of 4 KiB apart share a few sets of the cache, which 16 of them overflow. So no
@@ -110,16 +112,21 @@ FP_INLINE RawFn raw_for(int64_t rows, bool two) {
     case 4: return raw_columns<(kMax < 4 ? kMax : 4), 1>;
     case 3: return raw_columns<(kMax < 3 ? kMax : 3), 1>;
     case 2: return two ? raw_columns<2, kRawVectors> : raw_columns<2, 1>;
-    default: return two ? raw_columns<1, kRawVectors> : raw_columns<1, 1>;
+    default: return raw_columns<1, 1>;
   }
 }
 
 void linear_raw_rows(const LinearArgs& g, int64_t m0, int64_t m1, int64_t n0, int64_t n1) {
   const int64_t blocks = (m1 - m0 + kRawMR - 1) / kRawMR;
   const bool nearby = g.n * g.k <= kNearby;
-  for (int64_t n = n0; n < n1;) {
+  int64_t n = n0;
+#if FP_LINEAR_NR == 64
+  n = raw_lines_end(g, n0, n1, nearby);
+  if (n > n0) (rows_collide(g.k) ? raw_quads : raw_lines)(g, n0, n);
+#endif
+  while (n < n1) {
     const bool two =
-        kRawVectors == 2 && nearby && m1 - m0 <= 2 && n + 32 <= n1 && !rows_collide(g.k);
+        kRawVectors == 2 && nearby && m1 - m0 == 2 && n + 32 <= n1 && !rows_collide(g.k);
     const int64_t step = two ? 32 : 16;
     for (int64_t b = 0; b < blocks; ++b) {
       const int64_t r0 = m0 + b * (m1 - m0) / blocks, r1 = m0 + (b + 1) * (m1 - m0) / blocks;

@@ -13,6 +13,8 @@ constexpr int64_t kMR = FP_LINEAR_MR;
 constexpr bool kNarrow = kNR == 16;
 constexpr int kPanelVectors = static_cast<int>(kNR / 16);
 constexpr int kAheadLines = kPanelVectors < 2 ? 1 : 2;
+constexpr int kStreamLines =
+    kNarrow ? 0 : kPanelVectors;  // what few rows read at each k themselves
 
 FP_INLINE int64_t chains(int64_t n, int64_t k) {
   return n <= 4 && k >= 64 ? 64 : n <= 16 ? 4 : n <= 32 ? 2 : 1;
@@ -27,7 +29,7 @@ struct TileArgs {
   float* y;
   int64_t ldy;
   int64_t last;           // lanes of the last vector that are stored, 1 to 16
-  const float* ahead;     // the part of the next panel to fetch meanwhile
+  const float* ahead;     // what to fetch meanwhile: of the next panel, or further on in this one
   bool past;              // whole cache lines of y are written, past the caches
   const float* residual;  // of whole vectors, added at the end; or null
   const float* fetched;   // rows as y's that are read at the end, or null
@@ -79,7 +81,7 @@ FP_INLINE void end_tile(const TileArgs& t, f32x16 (&sum)[MR][NV]) {
 // before each part one row of what is read at the end is fetched, where a burst of all would hold up
 // the loads behind it.
 constexpr bool in_parts(int mr, int nv, int p) {
-  return kNativeLanes > 1 && nv == kPanelVectors && 2 * mr >= kMR && p == 1;
+  return kNativeLanes > 1 && (nv == kPanelVectors || mr > kMR) && 2 * mr >= kMR && p == 1;
 }
 
 // Low8: of the last vector only the first half is stored, and so only that computed.
@@ -89,8 +91,10 @@ template <int MR, int NV, int P, int Ahead, bool Low8 = false>
 FP_NOINLINE void linear_tile(const TileArgs& t) {
   constexpr bool kParts = in_parts(MR, NV, P);
   constexpr int kAtOnce = kParts && kNativeLanes == 16 ? 2 : 1;
-  static_assert(!Ahead || kParts || kNativeLanes == 1, "tiles of half the rows and more");
-  constexpr int64_t kStep = kNarrow ? 16 : 16 * NV;  // floats from one k to the next
+  constexpr bool kSoon = MR > kMR || (Ahead && Ahead == kStreamLines);
+  static_assert(!Ahead || kParts || kSoon || kNativeLanes == 1, "half the rows and more");
+  // Floats from one k to the next; more rows than kMR take a panel by halves.
+  constexpr int64_t kStep = kNarrow ? 16 : MR > kMR ? kNR : 16 * NV;
   const int64_t vector_step = kNarrow ? 16 * t.k : 16;
   const float* FP_RESTRICT w = t.w;
   const float* ahead = t.ahead;
@@ -129,7 +133,13 @@ FP_NOINLINE void linear_tile(const TileArgs& t) {
   int64_t i = 0;
   const auto turns = [&]() FP_INLINE_LAMBDA {
     FP_UNROLL
-    for (int l = 0; l < kAtOnce * Ahead; ++l) FP_PREFETCH_L2(ahead + 16 * l);
+    for (int l = 0; l < kAtOnce * Ahead; ++l) {
+      if constexpr (kSoon) {  // Zen 5 has it sooner this way
+        FP_PREFETCH_L1(ahead + 16 * l);
+      } else {
+        FP_PREFETCH_L2(ahead + 16 * l);
+      }
+    }
     ahead += kAtOnce * Ahead * 16;
     FP_UNROLL
     for (int u = 0; u < kAtOnce * P; ++u) add_product(u % P, i + u);
@@ -177,6 +187,7 @@ constexpr int max_rows(int nv, int p) {
 }
 
 using TileFn = void (*)(const TileArgs&);
+
 template <int NV, int P, int Ahead = 0, bool Low8 = false>
 FP_INLINE TileFn tile_for_rows(int64_t mr) {
   constexpr int kMax = max_rows(NV, P);
@@ -191,6 +202,23 @@ FP_INLINE TileFn tile_for_rows(int64_t mr) {
     case 2: return linear_tile<(kMax < kTwo ? kMax : kTwo), NV, P, Ahead, Low8>;
     default: return linear_tile<kLeast, NV, P, Ahead, Low8>;
   }
+}
+// Two to four rows, fetching ahead what they read themselves.
+FP_INLINE TileFn stream_tile_for(int64_t mr) {
+  switch (mr) {
+    case 4: return linear_tile<(kMR < 4 ? kMR : 4), kPanelVectors, 1, kStreamLines>;
+    case 3: return linear_tile<(kMR < 3 ? kMR : 3), kPanelVectors, 1, kStreamLines>;
+    default: return linear_tile<2, kPanelVectors, 1, kStreamLines>;
+  }
+}
+// Rows beyond kMR, up to 8: half a panel.
+template <int Ahead>
+FP_INLINE TileFn half_tile_for(int64_t mr) {
+  constexpr int kVectors = kNarrow ? 1 : kPanelVectors / 2, kMost = kNarrow ? kMR : 8;
+  return mr == 8                   ? linear_tile<kMost, kVectors, 1, Ahead>
+         : linear_tile < kMost < 7 ? kMost
+                                   : 7,
+         kVectors, 1, Ahead > ;
 }
 FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, int64_t ahead) {
   if (ahead == 1) return tile_for_rows<kPanelVectors, 1, 1>(mr);
