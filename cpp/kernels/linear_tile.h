@@ -214,11 +214,10 @@ FP_INLINE TileFn stream_tile_for(int64_t mr) {
 // Rows beyond kMR, up to 8: half a panel.
 template <int Ahead>
 FP_INLINE TileFn half_tile_for(int64_t mr) {
-  constexpr int kVectors = kNarrow ? 1 : kPanelVectors / 2, kMost = kNarrow ? kMR : 8;
-  return mr == 8                   ? linear_tile<kMost, kVectors, 1, Ahead>
-         : linear_tile < kMost < 7 ? kMost
-                                   : 7,
-         kVectors, 1, Ahead > ;
+  constexpr int kVectors = kNarrow ? 1 : kPanelVectors / 2;
+  constexpr int kEight = kNarrow ? kMR : 8, kSeven = kNarrow ? kMR : 7;
+  if (mr == 8) return linear_tile<kEight, kVectors, 1, Ahead>;
+  return linear_tile<kSeven, kVectors, 1, Ahead>;
 }
 FP_INLINE TileFn tile_for(int64_t mr, int64_t nv, int64_t p, int64_t last, int64_t ahead) {
   if (ahead == 1) return tile_for_rows<kPanelVectors, 1, 1>(mr);
