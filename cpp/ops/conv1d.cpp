@@ -8,17 +8,15 @@
 #include "../fpenv.h"
 #include "../ops.h"
 #include "../parallel.h"
+#include "conv_lanes.h"
 #include "fusion.h"
 
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;   // multiply-adds worth a thread
 constexpr int64_t kSlice = 96 << 10;  // floats of input a tile copies: most of L2, with the weights
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kOverread = 16 * 8;  // floats that vectors may read past a row
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Where each tap finds its input. Output t reads input t * stride + tap * dilation - pad_left: the
 // phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride. The phases repeat after
@@ -108,6 +106,20 @@ void run_conv1d(const Conv1dArgs& args, const Conv1dShape& shape, const Conv1dKe
   if (out_of_memory) throw std::bad_alloc();
 }
 
+// The same convolution of images of one row.
+ConvShape as_image(const Conv1dShape& s) {
+  ConvShape image;
+  image.in = s.in;
+  image.out = s.out;
+  image.groups = s.groups;
+  image.cols = {s.taps, s.stride, s.pad_left, s.pad_right, s.dilation};
+  return image;
+}
+
+// With a step, vectors over time need every phase of the input copied first; with channels in the
+// lanes it is read where it lies. With step 1 the two are as quick (docs/performance.md).
+bool runs_in_lanes(const Conv1dShape& s) { return s.stride > 1 && in_lanes(as_image(s)); }
+
 // Whether one position a batch item is computed, by one chain of linear as well.
 bool is_linear(const Conv1dShape& s, int64_t length) {
   return s.groups == 1 && s.out > 32 && s.out_length(length) == 1;
@@ -125,18 +137,26 @@ void windows(const float* x, const Conv1dShape& s, int64_t batch, int64_t length
 
 }  // namespace
 
-PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape)
+PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape,
+                           Pack pack)
     : kernels_(&kernels()),
       shape_(shape),
-      weight_(shape.out * (shape.in / shape.groups) * shape.taps + 1),
+      lanes_(pack == Pack::kLanes && runs_in_lanes(shape)
+                 ? std::make_unique<PackedConv>(weight, bias, as_image(shape))
+                 : nullptr),
+      weight_(lanes_ ? 0 : shape.out * (shape.in / shape.groups) * shape.taps + 1),
       bias_(bias ? (shape.out ? shape.out : 1) : 0) {
   if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
+  if (lanes_) return;
   kernels_->conv1d->pack(weight, shape.groups, shape.out / shape.groups,
                          shape.in / shape.groups * shape.taps, weight_.data());
 }
 
+PackedConv1d::~PackedConv1d() = default;
+
 void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
                        const Fusion& fusion) const {
+  if (lanes_) return lanes_->run(x, batch, {1, length}, {1, shape_.out_length(length)}, y, fusion);
   const FloatEnvironment environment;
   Conv1dArgs args;
   args.x = x;
@@ -158,6 +178,7 @@ void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
 }
 
 void PackedConv1d::unpack(float* weight) const {
+  if (lanes_) return lanes_->unpack(weight);
   kernels_->conv1d->unpack(weight_.data(), shape_.groups, shape_.out / shape_.groups,
                            shape_.in / shape_.groups * shape_.taps, weight);
 }
@@ -165,7 +186,8 @@ void PackedConv1d::unpack(float* weight) const {
 void conv1d(const float* x, const float* weight, const float* bias, const Conv1dShape& shape,
             int64_t batch, int64_t length, float* y, const Fusion& fusion) {
   if (!is_linear(shape, length)) {
-    return PackedConv1d(weight, bias, shape).run(x, batch, length, y, fusion);
+    return PackedConv1d(weight, bias, shape, PackedConv1d::Pack::kTime)
+        .run(x, batch, length, y, fusion);
   }
   const int64_t k = shape.in * shape.taps;
   FloatBuffer rows(batch * k + 1);
