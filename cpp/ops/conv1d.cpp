@@ -1,4 +1,5 @@
 // conv1d: packing, and the split of (batch, groups, channels, time) into tiles.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <numeric>
@@ -38,31 +39,63 @@ struct Layout {
   int64_t phases() const { return static_cast<int64_t>(phase_first.size()); }
 };
 
-// Tiles: time in pieces of `time` outputs, the channels of a group in pieces of `channels`.
+// Tiles: time in pieces of `time` outputs, the channels of a group in pieces of `channels` blocks.
 struct Split {
-  int64_t time, times, channels, pieces;
-  int64_t pitch;
+  int64_t time = 0, times = 1, channels = 1, pieces = 1;
+  int64_t pitch = 0;
 };
 
+// What a tile takes, in multiply-adds of vectors; copying one counts kCopy.
+int64_t tile_cost(const Conv1dArgs& args, const Layout& layout, int64_t mr, int64_t time,
+                  int64_t channels) {
+  constexpr int64_t kCopy = 16;
+  const int64_t vectors = (time + 15) / 16, narrow = vectors % 3 ? 1 : 0;  // a tile not quite full
+  return args.in *
+         (args.taps * channels * mr * (vectors + narrow) + layout.phases() * kCopy * vectors);
+}
+
+// Of the ways to give several threads something to do, the quickest: pieces of time that share
+// nothing, or of channels, which copy the same input again.
+Split shared(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads, int64_t most) {
+  const int64_t blocks = (args.out + mr - 1) / mr, items = args.batch * args.groups;
+  const int64_t wanted = (threads * kTilesPerThread + items - 1) / items;
+  Split best;
+  int64_t least = INT64_MAX;
+  const auto next = [&](int64_t n) { return n == 1 ? threads : 2 * n; };
+  for (int64_t pieces = 1; pieces <= blocks && pieces < 2 * wanted; pieces = next(pieces)) {
+    Split s;
+    s.channels = (blocks + pieces - 1) / pieces;
+    s.pieces = (blocks + s.channels - 1) / s.channels;
+    for (int64_t times = 1; times < 2 * wanted; times = next(times)) {
+      s.time = round_up((args.out_length + times - 1) / times, 48);
+      s.times = (args.out_length + s.time - 1) / s.time;
+      if (s.time > round_up(most, 48)) continue;
+      const int64_t rest = args.out_length - (s.times - 1) * s.time;
+      const Tiles tiles{items * (s.times - 1) * s.pieces,
+                        tile_cost(args, layout, mr, std::min(s.time, args.out_length), s.channels),
+                        items * s.pieces, tile_cost(args, layout, mr, rest, s.channels), s.pieces};
+      const int64_t took = tiles.busiest(threads);
+      if (took < least) {
+        least = took;
+        best = s;
+      }
+    }
+  }
+  return best;
+}
+
 Split split(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads) {
-  Split s;
   const int64_t row = kSlice / (args.in * layout.phases() + 1) - layout.reach;
   const int64_t most = row < 96 ? 96 : row;
+  Split s;
   s.times = (args.out_length + most - 1) / most;
-  const int64_t blocks = (args.out + mr - 1) / mr;
-  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
-  const int64_t items = args.batch * args.groups;
-  s.pieces = 1;
-  if (items * s.times < wanted) {  // more tiles: first in time, then in channels (copies repeat)
-    const int64_t vectors = (args.out_length + 47) / 48;
-    s.times = (wanted + items - 1) / items < vectors ? (wanted + items - 1) / items : vectors;
-    s.pieces = (wanted + items * s.times - 1) / (items * s.times);
-    if (s.pieces > blocks) s.pieces = blocks;
+  if (threads > 1 && args.batch * args.groups * s.times < threads * kTilesPerThread) {
+    s = shared(args, layout, mr, threads, most);
+  } else {
+    s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
+    s.times = (args.out_length + s.time - 1) / s.time;
+    s.channels = (args.out + mr - 1) / mr;
   }
-  s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
-  s.times = (args.out_length + s.time - 1) / s.time;
-  s.channels = (blocks + s.pieces - 1) / s.pieces;
-  s.pieces = (blocks + s.channels - 1) / s.channels;
   // An odd number of cache lines, so that the rows of channels do not share a few cache sets.
   s.pitch = round_up(s.time + layout.reach, 16);
   if (s.pitch % 32 == 0) s.pitch += 16;
