@@ -20,9 +20,7 @@ namespace {
 
 // Turns of a waiting loop before the thread sleeps: tens of microseconds for a worker between two
 // ops of a network, a few for the caller, whose sleep may give the CPU to the thread it waits for.
-constexpr int kWorkerSpin = 2000;
-constexpr int kCallerSpin = 200;
-constexpr int kMutexSpin = 50;
+constexpr int kWorkerSpin = 2000, kCallerSpin = 200, kMutexSpin = 50;
 
 using Clock = std::chrono::steady_clock;
 using Duration = Clock::duration;
@@ -71,14 +69,10 @@ class Pool {
   bool run(Job& job, int helpers) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
     if (!turn.owns_lock()) return false;
-    const bool all_there = open(job, helpers);
-    if (all_there) late_ = Clock::now() + kLate;
+    if (open(job, helpers)) late_ = Clock::now() + kLate;
     bool more = job.step();
     while (more && Clock::now() < late_) more = job.step();
-    if (more) {
-      place_late_workers();
-      late_ = Clock::now() + kAgain;
-    }
+    if (more) place_late_workers();
     while (more) more = job.step();
     close();
     return true;
@@ -92,14 +86,13 @@ class Pool {
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       const uint64_t before = posted_.load(std::memory_order_relaxed);
-      for (int i = 0; i < helpers && i < workers_ && i < kPlaced; ++i) {
+      for (int i = 0; i < helpers && i < workers_ && i < kPlaced; ++i)
         all_there = all_there && worker_[i].seen.load(std::memory_order_relaxed) == before;
-      }
       while (workers_ < helpers && start_worker()) ++workers_;
       job_ = &job;
       places_ = helpers;
-      caller_.store(caller_id ? caller_id : (caller_id = this_thread_id()),
-                    std::memory_order_relaxed);
+      if (!caller_id) caller_id = this_thread_id();
+      caller_.store(caller_id, std::memory_order_relaxed);
       posted_.fetch_add(1, std::memory_order_release);
     }
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
@@ -113,14 +106,12 @@ class Pool {
       if (worker_[i].seen.load(std::memory_order_relaxed) == posted) continue;
       move_thread(leave_this_cpu, worker_[i].id.load(std::memory_order_relaxed));
     }
+    late_ = Clock::now() + kAgain;
   }
 
   // After this no worker enters the job, and those inside have left it.
   void close() {
-    {
-      const std::unique_lock<std::mutex> lock = hold();
-      job_ = nullptr;
-    }
+    if (const std::unique_lock<std::mutex> lock = hold()) job_ = nullptr;
     caller_.store(kNoThread, std::memory_order_relaxed);
     if (left_within_a_spin()) return;
     for (int i = 0; i < workers_ && i < kPlaced; ++i) worker_[i].watch.restart();

@@ -20,8 +20,8 @@ enum class Way { rows, across, apart };
 struct Split {
   int64_t rows, cols;            // of the grid
   int64_t tile_rows, tile_cols;  // of a tile
-  int64_t channels, pieces;      // blocks of channels in a tile, tiles of channels
-  Way way;                       // how vectors run
+  int64_t channels, pieces = 1;  // blocks of channels in a tile, tiles of channels
+  Way way = Way::rows;           // how vectors run
   int64_t down() const { return divide_up(rows, tile_rows); }
   int64_t across() const { return divide_up(cols, tile_cols); }
 };
@@ -92,7 +92,7 @@ void fit_in_l2(const Conv2dArgs& args, const ConvLayout& layout, Split& s) {
   s.tile_cols = round_up(divide_up(s.cols, divide_up(s.cols, most)), 48);
 }
 
-// What the busiest thread has to do, as cost() counts.
+// Of all threads, as cost() counts.
 int64_t busiest(const Conv2dArgs& args, const ConvLayout& layout, const Split& s, int64_t mr,
                 int threads) {
   const auto tile = [&](int64_t rows, int64_t cols) {
@@ -103,10 +103,10 @@ int64_t busiest(const Conv2dArgs& args, const ConvLayout& layout, const Split& s
     one.cols = cols;
     return cost(some, layout, one);
   };
-  const int64_t items = args.batch * args.groups * s.across() * s.pieces;
-  const int64_t last_rows = s.rows - (s.down() - 1) * s.tile_rows;
-  const Tiles tiles{items * (s.down() - 1), tile(s.tile_rows, std::min(s.tile_cols, s.cols)), items,
-                    tile(last_rows, std::min(s.tile_cols, s.cols)), s.pieces};
+  const int64_t items = args.batch * args.groups * s.across() * s.pieces, before = s.down() - 1;
+  const int64_t cols = std::min(s.tile_cols, s.cols);
+  const Tiles tiles{items * before, tile(s.tile_rows, cols), items,
+                    tile(s.rows - before * s.tile_rows, cols), s.pieces};
   return tiles.busiest(threads);
 }
 
@@ -143,9 +143,7 @@ Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int th
   Split s;
   s.rows = s.tile_rows = divide_up(args.out_height, layout.rows.count());
   s.cols = s.tile_cols = divide_up(args.out_width, layout.cols.count());
-  s.way = Way::rows;
   s.channels = divide_up(args.out, mr);
-  s.pieces = 1;
   const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
   const int64_t items = args.batch * args.groups;
   if (depthwise(args, layout)) {

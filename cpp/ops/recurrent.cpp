@@ -4,7 +4,7 @@
 // A step reads all of W_hh, from L2 where it fits: that is the limit for few rows. So up to kRows rows
 // share each read, and every second step runs through the columns backwards, which finds what was read
 // last still in the cache. Rows are independent: threads take rows, or one of two directions, each for
-// all steps, and never wait for one another.
+// all steps, and never wait for one another. Of a single row they share each step's product.
 #include <atomic>
 #include <cstring>
 
