@@ -137,10 +137,16 @@ struct Conv1dShape {
   }
 };
 
+class PackedConv;
+
 class PackedConv1d {
  public:
-  // weight (out, in / groups, taps)
-  PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape);
+  // weight (out, in / groups, taps). kLanes: packed for channels in the lanes where that is quicker to run;
+  // kTime: for one call, in the layout that takes less time to make.
+  enum class Pack { kLanes, kTime };
+  PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape,
+               Pack pack = Pack::kLanes);
+  ~PackedConv1d();
   // y (batch, out, out_length) from x (batch, in, length).
   void run(const float* x, int64_t batch, int64_t length, float* y, const Fusion& fusion) const;
   void unpack(float* weight) const;
@@ -152,6 +158,7 @@ class PackedConv1d {
  private:
   const Kernels* kernels_;
   Conv1dShape shape_;
+  std::unique_ptr<PackedConv> lanes_;  // else null, and the weight is here
   WeightBuffer weight_;
   FloatBuffer bias_;
 };

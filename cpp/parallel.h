@@ -49,4 +49,18 @@ inline int threads_for(int64_t work, int64_t grain) {
   return static_cast<int>(most < have ? most : have);
 }
 
+// Tiles in the order they are claimed in, to choose among ways to cut: `n` that take `each`, then `rest`
+// that take `last`, no longer than those; runs of `alike` take the same.
+struct Tiles {
+  int64_t n, each, rest, last, alike;
+
+  // About what the busiest thread has to do. An eighth of a tile more, since one of them may be late.
+  int64_t busiest(int threads) const {
+    const int64_t all = n + rest, share = (n * each + rest * last + threads - 1) / threads;
+    const int64_t rounds = (all + threads - 1) / threads * each;
+    const int64_t uneven = share + each < rounds ? share + each : rounds;
+    return (alike % threads == 0 ? share : uneven) + each / 8;
+  }
+};
+
 }  // namespace forwardpass

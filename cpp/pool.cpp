@@ -20,9 +20,7 @@ namespace {
 
 // Turns of a waiting loop before the thread sleeps: tens of microseconds for a worker between two
 // ops of a network, a few for the caller, whose sleep may give the CPU to the thread it waits for.
-constexpr int kWorkerSpin = 2000;
-constexpr int kCallerSpin = 200;
-constexpr int kMutexSpin = 50;
+constexpr int kWorkerSpin = 2000, kCallerSpin = 200, kMutexSpin = 50;
 
 using Clock = std::chrono::steady_clock;
 using Duration = Clock::duration;
@@ -38,8 +36,8 @@ constexpr Duration kNap = std::chrono::milliseconds(1);
 // A system that wakes a thread after a pause may do so on the CPU of the one that woke it, beside an
 // idle CPU. There one of the two waits for the other, for milliseconds. A worker that finds itself
 // there goes elsewhere; and as a wake-up takes tens of microseconds, after kLate the caller, between
-// two tiles, sends those that have not come to other CPUs.
-constexpr Duration kLate = std::chrono::microseconds(40);
+// two tiles, sends those that have not come to other CPUs, and after kAgain once more.
+constexpr Duration kLate = std::chrono::microseconds(40), kAgain = std::chrono::microseconds(200);
 constexpr int kPlaced = 256;  // workers that the above looks after
 
 struct Job {
@@ -71,10 +69,9 @@ class Pool {
   bool run(Job& job, int helpers) {
     const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
     if (!turn.owns_lock()) return false;
-    open(job, helpers);
-    const Clock::time_point start = Clock::now();
+    if (open(job, helpers)) late_ = Clock::now() + kLate;
     bool more = job.step();
-    while (more && Clock::now() - start < kLate) more = job.step();
+    while (more && Clock::now() < late_) more = job.step();
     if (more) place_late_workers();
     while (more) more = job.step();
     close();
@@ -82,17 +79,24 @@ class Pool {
   }
 
  private:
-  void open(Job& job, int helpers) {
+  // Whether all helpers have seen the job before this one. Those that have not are on their way since
+  // then: a row of jobs shorter than kLate must not count anew each time.
+  bool open(Job& job, int helpers) {
+    bool all_there = true;
     {
       const std::lock_guard<std::mutex> lock(mutex_);
+      const uint64_t before = posted_.load(std::memory_order_relaxed);
+      for (int i = 0; i < helpers && i < workers_ && i < kPlaced; ++i)
+        all_there = all_there && worker_[i].seen.load(std::memory_order_relaxed) == before;
       while (workers_ < helpers && start_worker()) ++workers_;
       job_ = &job;
       places_ = helpers;
-      caller_.store(caller_id ? caller_id : (caller_id = this_thread_id()),
-                    std::memory_order_relaxed);
+      if (!caller_id) caller_id = this_thread_id();
+      caller_.store(caller_id, std::memory_order_relaxed);
       posted_.fetch_add(1, std::memory_order_release);
     }
     for (int i = 0; i < helpers && i < workers_; ++i) wake_.notify_one();
+    return all_there;
   }
 
   // Only those asleep or queued are moved: the others have seen the posting.
@@ -102,14 +106,12 @@ class Pool {
       if (worker_[i].seen.load(std::memory_order_relaxed) == posted) continue;
       move_thread(leave_this_cpu, worker_[i].id.load(std::memory_order_relaxed));
     }
+    late_ = Clock::now() + kAgain;
   }
 
   // After this no worker enters the job, and those inside have left it.
   void close() {
-    {
-      const std::unique_lock<std::mutex> lock = hold();
-      job_ = nullptr;
-    }
+    if (const std::unique_lock<std::mutex> lock = hold()) job_ = nullptr;
     caller_.store(kNoThread, std::memory_order_relaxed);
     if (left_within_a_spin()) return;
     for (int i = 0; i < workers_ && i < kPlaced; ++i) worker_[i].watch.restart();
@@ -255,7 +257,8 @@ class Pool {
     left_.notify_one();
   }
 
-  std::mutex turn_;  // held by the caller whose job runs
+  std::mutex turn_;         // held by the caller whose job runs
+  Clock::time_point late_;  // when those asleep at a posting should have come; the caller's alone
   std::mutex mutex_, moving_;
   std::condition_variable wake_, left_;
   std::atomic<uint64_t> posted_{0};

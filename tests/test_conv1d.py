@@ -116,6 +116,35 @@ def test_packed_gives_weight_and_bias_back(isa, shape, groups):
     assert _core.PackedConv1d(w, None, 1, 0, 1, groups).bias() is None
 
 
+@pytest.mark.parametrize(
+    ("shape", "stride", "padding", "dilation", "groups", "length"),
+    [
+        ((80, 24, 11), 2, 9, 3, 2, 101),
+        ((48, 1, 400), 160, 0, 1, 1, 1600),
+        ((66, 90, 3), 3, 1, 1, 1, 64),
+        ((16, 256, 1), 2, 0, 1, 1, 5),
+    ],
+)
+@pytest.mark.parametrize("special", [False, True])
+def test_a_pack_in_the_lanes(isa, shape, stride, padding, dilation, groups, length, special):
+    """A step, many products: the pack has channels in the lanes, a raw weight runs over time."""
+    w, b = make("lanes/w", shape), make("lanes/b", shape[:1])
+    x = make("lanes/x", (2, shape[1] * groups, length))
+    if special:
+        w[3, 0, 0], w[5, 0, -1] = np.inf, np.nan
+    geometry = (stride, padding, dilation, groups)
+    pack = _core.PackedConv1d(w, b, *geometry)
+    want = conv1d(x, w, b, *geometry)
+    residual = make("lanes/r", want.shape)
+    assert_same_bytes(pack(x), want)
+    assert_same_bytes(
+        pack(x, "silu", residual=residual),
+        _core.conv1d(x, w, b, *geometry, "silu", residual=residual),
+    )
+    assert_same_bytes(pack.weight(), w)
+    assert_same_bytes(pack.bias(), b)
+
+
 @pytest.mark.parametrize("out", [16, 33, 80])
 @pytest.mark.parametrize(
     ("length", "pad", "dilation"), [(1, 1, 1), (3, 0, 1), (5, 1, 3), (1, 2, 2)]

@@ -136,6 +136,19 @@ def test_threads(kind, batch, restore_threads):
             same(layer(x), want, f"{count} threads")
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_share_the_steps_of_one_row(isa, kind, restore_threads):
+    """From 2**17 weights W_hh on; columns that are no multiple of what a thread takes at a time."""
+    layer = layer_of(kind, 24, 380)
+    for steps in (1, 19):
+        x = make("shared/x", (steps, 1, 24))
+        with threads(1):
+            want = layer(x)
+        for count in (2, 3, 8):
+            with threads(count):
+                same(layer(x), want, f"{count} threads, {steps} steps")
+
+
 def test_long_sequences_are_projected_in_parts(isa):
     """More input products than are held at a time, time first and batch first, both directions."""
     layer = layer_of("GRU", 3, 40, bidirectional=True)

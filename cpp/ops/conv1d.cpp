@@ -1,4 +1,5 @@
 // conv1d: packing, and the split of (batch, groups, channels, time) into tiles.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <numeric>
@@ -8,17 +9,15 @@
 #include "../fpenv.h"
 #include "../ops.h"
 #include "../parallel.h"
+#include "conv_lanes.h"
 #include "fusion.h"
 
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;   // multiply-adds worth a thread
 constexpr int64_t kSlice = 96 << 10;  // floats of input a tile copies: most of L2, with the weights
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kOverread = 16 * 8;  // floats that vectors may read past a row
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Where each tap finds its input. Output t reads input t * stride + tap * dilation - pad_left: the
 // phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride. The phases repeat after
@@ -40,31 +39,63 @@ struct Layout {
   int64_t phases() const { return static_cast<int64_t>(phase_first.size()); }
 };
 
-// Tiles: time in pieces of `time` outputs, the channels of a group in pieces of `channels`.
+// Tiles: time in pieces of `time` outputs, the channels of a group in pieces of `channels` blocks.
 struct Split {
-  int64_t time, times, channels, pieces;
-  int64_t pitch;
+  int64_t time = 0, times = 1, channels = 1, pieces = 1;
+  int64_t pitch = 0;
 };
 
+// What a tile takes, in multiply-adds of vectors; copying one counts kCopy.
+int64_t tile_cost(const Conv1dArgs& args, const Layout& layout, int64_t mr, int64_t time,
+                  int64_t channels) {
+  constexpr int64_t kCopy = 16;
+  const int64_t vectors = (time + 15) / 16, narrow = vectors % 3 ? 1 : 0;  // a tile not quite full
+  return args.in *
+         (args.taps * channels * mr * (vectors + narrow) + layout.phases() * kCopy * vectors);
+}
+
+// Of the ways to give several threads something to do, the quickest: pieces of time that share
+// nothing, or of channels, which copy the same input again.
+Split shared(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads, int64_t most) {
+  const int64_t blocks = (args.out + mr - 1) / mr, items = args.batch * args.groups;
+  const int64_t wanted = (threads * kTilesPerThread + items - 1) / items;
+  Split best;
+  int64_t least = INT64_MAX;
+  const auto next = [&](int64_t n) { return n == 1 ? threads : 2 * n; };
+  for (int64_t pieces = 1; pieces <= blocks && pieces < 2 * wanted; pieces = next(pieces)) {
+    Split s;
+    s.channels = (blocks + pieces - 1) / pieces;
+    s.pieces = (blocks + s.channels - 1) / s.channels;
+    for (int64_t times = 1; times < 2 * wanted; times = next(times)) {
+      s.time = round_up((args.out_length + times - 1) / times, 48);
+      s.times = (args.out_length + s.time - 1) / s.time;
+      if (s.time > round_up(most, 48)) continue;
+      const int64_t rest = args.out_length - (s.times - 1) * s.time;
+      const Tiles tiles{items * (s.times - 1) * s.pieces,
+                        tile_cost(args, layout, mr, std::min(s.time, args.out_length), s.channels),
+                        items * s.pieces, tile_cost(args, layout, mr, rest, s.channels), s.pieces};
+      const int64_t took = tiles.busiest(threads);
+      if (took < least) {
+        least = took;
+        best = s;
+      }
+    }
+  }
+  return best;
+}
+
 Split split(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads) {
-  Split s;
   const int64_t row = kSlice / (args.in * layout.phases() + 1) - layout.reach;
   const int64_t most = row < 96 ? 96 : row;
+  Split s;
   s.times = (args.out_length + most - 1) / most;
-  const int64_t blocks = (args.out + mr - 1) / mr;
-  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
-  const int64_t items = args.batch * args.groups;
-  s.pieces = 1;
-  if (items * s.times < wanted) {  // more tiles: first in time, then in channels (copies repeat)
-    const int64_t vectors = (args.out_length + 47) / 48;
-    s.times = (wanted + items - 1) / items < vectors ? (wanted + items - 1) / items : vectors;
-    s.pieces = (wanted + items * s.times - 1) / (items * s.times);
-    if (s.pieces > blocks) s.pieces = blocks;
+  if (threads > 1 && args.batch * args.groups * s.times < threads * kTilesPerThread) {
+    s = shared(args, layout, mr, threads, most);
+  } else {
+    s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
+    s.times = (args.out_length + s.time - 1) / s.time;
+    s.channels = (args.out + mr - 1) / mr;
   }
-  s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
-  s.times = (args.out_length + s.time - 1) / s.time;
-  s.channels = (blocks + s.pieces - 1) / s.pieces;
-  s.pieces = (blocks + s.channels - 1) / s.channels;
   // An odd number of cache lines, so that the rows of channels do not share a few cache sets.
   s.pitch = round_up(s.time + layout.reach, 16);
   if (s.pitch % 32 == 0) s.pitch += 16;
@@ -108,6 +139,20 @@ void run_conv1d(const Conv1dArgs& args, const Conv1dShape& shape, const Conv1dKe
   if (out_of_memory) throw std::bad_alloc();
 }
 
+// The same convolution of images of one row.
+ConvShape as_image(const Conv1dShape& s) {
+  ConvShape image;
+  image.in = s.in;
+  image.out = s.out;
+  image.groups = s.groups;
+  image.cols = {s.taps, s.stride, s.pad_left, s.pad_right, s.dilation};
+  return image;
+}
+
+// With a step, vectors over time need every phase of the input copied first; with channels in the
+// lanes it is read where it lies. With step 1 the two are as quick (docs/performance.md).
+bool runs_in_lanes(const Conv1dShape& s) { return s.stride > 1 && in_lanes(as_image(s)); }
+
 // Whether one position a batch item is computed, by one chain of linear as well.
 bool is_linear(const Conv1dShape& s, int64_t length) {
   return s.groups == 1 && s.out > 32 && s.out_length(length) == 1;
@@ -125,18 +170,26 @@ void windows(const float* x, const Conv1dShape& s, int64_t batch, int64_t length
 
 }  // namespace
 
-PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape)
+PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape,
+                           Pack pack)
     : kernels_(&kernels()),
       shape_(shape),
-      weight_(shape.out * (shape.in / shape.groups) * shape.taps + 1),
+      lanes_(pack == Pack::kLanes && runs_in_lanes(shape)
+                 ? std::make_unique<PackedConv>(weight, bias, as_image(shape))
+                 : nullptr),
+      weight_(lanes_ ? 0 : shape.out * (shape.in / shape.groups) * shape.taps + 1),
       bias_(bias ? (shape.out ? shape.out : 1) : 0) {
   if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
+  if (lanes_) return;
   kernels_->conv1d->pack(weight, shape.groups, shape.out / shape.groups,
                          shape.in / shape.groups * shape.taps, weight_.data());
 }
 
+PackedConv1d::~PackedConv1d() = default;
+
 void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
                        const Fusion& fusion) const {
+  if (lanes_) return lanes_->run(x, batch, {1, length}, {1, shape_.out_length(length)}, y, fusion);
   const FloatEnvironment environment;
   Conv1dArgs args;
   args.x = x;
@@ -158,6 +211,7 @@ void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
 }
 
 void PackedConv1d::unpack(float* weight) const {
+  if (lanes_) return lanes_->unpack(weight);
   kernels_->conv1d->unpack(weight_.data(), shape_.groups, shape_.out / shape_.groups,
                            shape_.in / shape_.groups * shape_.taps, weight);
 }
@@ -165,7 +219,8 @@ void PackedConv1d::unpack(float* weight) const {
 void conv1d(const float* x, const float* weight, const float* bias, const Conv1dShape& shape,
             int64_t batch, int64_t length, float* y, const Fusion& fusion) {
   if (!is_linear(shape, length)) {
-    return PackedConv1d(weight, bias, shape).run(x, batch, length, y, fusion);
+    return PackedConv1d(weight, bias, shape, PackedConv1d::Pack::kTime)
+        .run(x, batch, length, y, fusion);
   }
   const int64_t k = shape.in * shape.taps;
   FloatBuffer rows(batch * k + 1);

@@ -20,8 +20,8 @@ enum class Way { rows, across, apart };
 struct Split {
   int64_t rows, cols;            // of the grid
   int64_t tile_rows, tile_cols;  // of a tile
-  int64_t channels, pieces;      // blocks of channels in a tile, tiles of channels
-  Way way;                       // how vectors run
+  int64_t channels, pieces = 1;  // blocks of channels in a tile, tiles of channels
+  Way way = Way::rows;           // how vectors run
   int64_t down() const { return divide_up(rows, tile_rows); }
   int64_t across() const { return divide_up(cols, tile_cols); }
 };
@@ -81,45 +81,84 @@ int64_t depthwise_scratch(const Conv2dArgs& args) {
   return std::max(args.width, kDepthwiseRows * depthwise_pitch(args.out_width));
 }
 
+// Whole rows where two fit, else pieces of rows.
+void fit_in_l2(const Conv2dArgs& args, const ConvLayout& layout, Split& s) {
+  while (s.tile_rows > 2 && slice(args, layout, s) > kSlice)
+    s.tile_rows = divide_up(s.tile_rows, 2);
+  if (slice(args, layout, s) <= kSlice || s.cols <= kMinColumns) return;
+  s.way = Way::rows;
+  const int64_t per_column = slice(args, layout, s) / (s.tile_cols + layout.shared.reach) + 1;
+  const int64_t most = std::max(kSlice / per_column - layout.shared.reach, kMinColumns);
+  s.tile_cols = round_up(divide_up(s.cols, divide_up(s.cols, most)), 48);
+}
+
+// Of all threads, as cost() counts.
+int64_t busiest(const Conv2dArgs& args, const ConvLayout& layout, const Split& s, int64_t mr,
+                int threads) {
+  const auto tile = [&](int64_t rows, int64_t cols) {
+    Conv2dArgs some = args;
+    some.out = s.channels * mr;
+    Split one = s;
+    one.rows = rows;
+    one.cols = cols;
+    return cost(some, layout, one);
+  };
+  const int64_t items = args.batch * args.groups * s.across() * s.pieces, before = s.down() - 1;
+  const int64_t cols = std::min(s.tile_cols, s.cols);
+  const Tiles tiles{items * before, tile(s.tile_rows, cols), items,
+                    tile(s.rows - before * s.tile_rows, cols), s.pieces};
+  return tiles.busiest(threads);
+}
+
+// More tiles for more threads: of rows, of columns, or of channels, which copy the same input again.
+Split shared(const Conv2dArgs& args, const ConvLayout& layout, const Split& whole, int64_t mr,
+             int threads) {
+  const int64_t blocks = divide_up(args.out, mr), items = args.batch * args.groups;
+  const int64_t wanted = divide_up(threads * kTilesPerThread, items);
+  Split best = whole;
+  int64_t least = INT64_MAX;
+  for (Split s = whole; true;) {
+    for (int64_t pieces = 1; pieces <= blocks && pieces < 2 * wanted;
+         pieces = pieces == 1 ? threads : 2 * pieces) {
+      s.channels = divide_up(blocks, pieces);
+      s.pieces = divide_up(blocks, s.channels);
+      const int64_t took = busiest(args, layout, s, mr, threads);
+      if (took < least) {
+        least = took;
+        best = s;
+      }
+    }
+    if (s.down() * s.across() >= wanted) return best;
+    if (s.tile_rows > 4) {
+      s.tile_rows = divide_up(s.tile_rows, 2);
+    } else if (s.tile_cols >= 2 * 48 && s.way == Way::rows) {
+      s.tile_cols = round_up(divide_up(s.tile_cols, 2), 48);
+    } else {
+      return best;
+    }
+  }
+}
+
 Split split(const Conv2dArgs& args, const ConvLayout& layout, int64_t mr, int threads) {
   Split s;
-  s.rows = divide_up(args.out_height, layout.rows.count());
-  s.cols = divide_up(args.out_width, layout.cols.count());
-  s.way = Way::rows;
-  if (s.rows > 1 && depthwise(args, layout) == 0) {
+  s.rows = s.tile_rows = divide_up(args.out_height, layout.rows.count());
+  s.cols = s.tile_cols = divide_up(args.out_width, layout.cols.count());
+  s.channels = divide_up(args.out, mr);
+  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
+  const int64_t items = args.batch * args.groups;
+  if (depthwise(args, layout)) {
+    while (items * s.down() < wanted && s.tile_rows > 4) s.tile_rows = divide_up(s.tile_rows, 2);
+    return s;
+  }
+  if (s.rows > 1) {
     Split other = s;
     for (const Way way : {Way::across, Way::apart}) {
       other.way = way;
       if (cost(args, layout, other) < cost(args, layout, s)) s.way = way;
     }
   }
-  s.tile_cols = s.cols;
-  s.tile_rows = s.rows;
-  const bool copied = depthwise(args, layout) == 0;
-  // Whole rows where two fit, else pieces of rows.
-  while (copied && s.tile_rows > 2 && slice(args, layout, s) > kSlice)
-    s.tile_rows = divide_up(s.tile_rows, 2);
-  if (copied && slice(args, layout, s) > kSlice && s.cols > kMinColumns) {
-    s.way = Way::rows;
-    const int64_t per_column = slice(args, layout, s) / (s.tile_cols + layout.shared.reach) + 1;
-    const int64_t most = std::max(kSlice / per_column - layout.shared.reach, kMinColumns);
-    s.tile_cols = round_up(divide_up(s.cols, divide_up(s.cols, most)), 48);
-  }
-  const int64_t blocks = divide_up(args.out, mr);
-  const int64_t wanted = threads > 1 ? threads * kTilesPerThread : 1;
-  const int64_t items = args.batch * args.groups;
-  // More tiles for more threads: first of rows, then of columns, then of channels (copies repeat).
-  while (items * s.down() * s.across() < wanted && s.tile_rows > 4) {
-    s.tile_rows = divide_up(s.tile_rows, 2);
-  }
-  while (items * s.down() * s.across() < wanted && s.tile_cols >= 2 * 48 && s.way == Way::rows &&
-         copied) {
-    s.tile_cols = round_up(divide_up(s.tile_cols, 2), 48);
-  }
-  s.pieces = std::min(blocks, divide_up(wanted, items * s.down() * s.across()));
-  s.channels = divide_up(blocks, s.pieces);
-  s.pieces = divide_up(blocks, s.channels);
-  return s;
+  fit_in_l2(args, layout, s);
+  return items * s.down() * s.across() < wanted ? shared(args, layout, s, mr, threads) : s;
 }
 
 // The plan of one call, and the memory behind it.

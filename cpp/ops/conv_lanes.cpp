@@ -72,16 +72,19 @@ void run_in_lanes(const Conv2dArgs& args, const ConvLayout& layout, const Conv2d
   Planned planned(args, layout, kernels.panel);
   LanesPlan& plan = planned.plan;
   plan.finite = finite;
-  // More tasks for more threads: first of panels, then of blocks.
-  const int64_t items = args.batch * args.groups;
-  const int64_t wanted = threads > 1 ? divide_up(threads * kTasksPerThread, items) : 1;
-  const int64_t across = std::min(panels, wanted);
-  const int64_t down = std::min(plan.blocks, divide_up(wanted, across));
+  // A task for each panel, and so many pieces of the blocks that threads get as many tasks each.
+  const int64_t across = threads > 1 ? panels : 1, items = args.batch * args.groups * across;
+  int64_t down = 1;
+  if (threads > 1) {
+    const int64_t wanted = threads * kTasksPerThread;
+    down = std::min(plan.blocks, divide_up(wanted, items));
+    while (items * down % threads && items * down < 4 * wanted && down < plan.blocks) ++down;
+  }
   const int64_t largest = positions - (plan.blocks - 1) * plan.block;
   const int64_t floats =
       round_up(args.taps, 16) + round_up(std::max(largest, plan.block), 16) * kernels.sums;
   std::atomic<bool> out_of_memory{false};
-  parallel_for(items * across * down, threads, [&](int64_t index) {
+  parallel_for(items * down, threads, [&](int64_t index) {
     LanesTask task;
     const int64_t i = index % down, j = index / down % across;
     task.block0 = i * plan.blocks / down;

@@ -6,26 +6,34 @@
 
 namespace forwardpass {
 
+namespace {
+
+// No exponential function: memory, mostly.
+bool is_light(Unary f) { return f < Unary::elu; }
+
+}  // namespace
+
 void unary(Unary f, const float* x, float* y, int64_t n, float param) {
   const FloatEnvironment environment;
   const UnaryFn fn = kernels().unary->fn[static_cast<int>(f)];
-  in_pieces(n, kPiece, threads_for(n, kGrain),
-            [&](int64_t first, int64_t count) { fn(x + first, y + first, count, param); });
+  over_elements(
+      n, [&](int64_t first, int64_t count) { fn(x + first, y + first, count, param); },
+      is_light(f) ? kLightGrain : kGrain);
 }
 
 void hardtanh(const float* x, float* y, int64_t n, float low, float high) {
   const FloatEnvironment environment;
   const Unary2Fn fn = kernels().unary->hardtanh;
-  in_pieces(n, kPiece, threads_for(n, kGrain),
-            [&](int64_t first, int64_t count) { fn(x + first, y + first, count, low, high); });
+  over_elements(
+      n, [&](int64_t first, int64_t count) { fn(x + first, y + first, count, low, high); },
+      kLightGrain);
 }
 
 void softplus(const float* x, float* y, int64_t n, float beta, float threshold) {
   const FloatEnvironment environment;
   const Unary2Fn fn = kernels().unary->softplus;
-  in_pieces(n, kPiece, threads_for(n, kGrain), [&](int64_t first, int64_t count) {
-    fn(x + first, y + first, count, beta, threshold);
-  });
+  over_elements(
+      n, [&](int64_t first, int64_t count) { fn(x + first, y + first, count, beta, threshold); });
 }
 
 namespace {
@@ -58,8 +66,8 @@ void glu(const float* x, int64_t outer, int64_t n, int64_t inner, float* y) {
 void swiglu(const float* gate, const float* up, int64_t n, float* y) {
   const FloatEnvironment environment;
   const BinaryFn fn = kernels().unary->swiglu;
-  in_pieces(n, kPiece, threads_for(n, kGrain),
-            [&](int64_t first, int64_t count) { fn(gate + first, up + first, y + first, count); });
+  over_elements(
+      n, [&](int64_t first, int64_t count) { fn(gate + first, up + first, y + first, count); });
 }
 
 void swiglu_halves(const float* x, int64_t rows, int64_t n, float* y) {
@@ -72,19 +80,21 @@ void prelu(const float* x, const float* weight, int64_t outer, int64_t channels,
   const FloatEnvironment environment;
   const UnaryKernels& unary = *kernels().unary;
   if (inner == 1) {
-    over_rows(outer, channels, [&](int64_t first, int64_t count) {
+    const auto rows = [&](int64_t first, int64_t count) {
       for (int64_t r = first; r < first + count; ++r) {
         unary.prelu(x + r * channels, weight, y + r * channels, channels);
       }
-    });
+    };
+    over_rows(outer, channels, rows, kLightGrain);
     return;
   }
   const UnaryFn leaky = unary.fn[static_cast<int>(Unary::leaky_relu)];
-  over_rows(outer * channels, inner, [&](int64_t first, int64_t count) {
+  const auto planes = [&](int64_t first, int64_t count) {
     for (int64_t r = first; r < first + count; ++r) {
       leaky(x + r * inner, y + r * inner, inner, weight[r % channels]);
     }
-  });
+  };
+  over_rows(outer * channels, inner, planes, kLightGrain);
 }
 
 }  // namespace forwardpass

@@ -54,7 +54,8 @@ Split split(const LinearArgs& args, const LinearKernels& kernels, int threads) {
   int64_t columns = round_up(args.n, kernels.nr);
   if (threads > 1) {
     const int64_t row_pieces = (args.m + rows - 1) / rows;
-    const int64_t pieces = (threads * kTilesPerThread + row_pieces - 1) / row_pieces;
+    int64_t pieces = (threads * kTilesPerThread + row_pieces - 1) / row_pieces;
+    while (row_pieces * pieces % threads != 0) ++pieces;  // as many for each
     columns = round_up((args.n + pieces - 1) / pieces, kernels.nr);
     const int64_t column_pieces = (args.n + columns - 1) / columns;
     if (args.packed && row_pieces * column_pieces < threads * kTilesPerThread) {

@@ -9,9 +9,19 @@
 
 namespace forwardpass {
 
-constexpr int64_t kPiece = 1 << 14;  // elements: 64 KiB
-constexpr int64_t kGrain = 1 << 16;  // elements worth a thread
-constexpr int64_t kStrip = 32;       // columns of an op that does not run over the last dimension
+constexpr int64_t kPiece = 1 << 14;       // elements: 64 KiB
+constexpr int64_t kGrain = 1 << 15;       // elements worth a thread
+constexpr int64_t kLightGrain = 1 << 16;  // where little is done with each
+constexpr int64_t kStrip = 32;  // columns of an op that does not run over the last dimension
+constexpr int64_t kPiecesPerThread = 8;
+
+// A piece of n elements for that many threads: long streams, which the hardware follows (pieces of 64 KiB
+// in turn are slower beyond the caches), in whole cache lines, so that no two threads write one.
+inline int64_t piece_of(int64_t n, int threads) {
+  constexpr int64_t kLeast = 1 << 12;
+  const int64_t share = n / (threads * kPiecesPerThread) / 16 * 16;
+  return share < kLeast ? kLeast : share;
+}
 
 // fn(first, count) over [0, n) in pieces of at most `piece`.
 template <class Fn>
@@ -26,12 +36,20 @@ void in_pieces(int64_t n, int64_t piece, int threads, const Fn& fn) {
   });
 }
 
+// The same over n elements.
+template <class Fn>
+void over_elements(int64_t n, const Fn& fn, int64_t grain = kGrain) {
+  const int threads = threads_for(n, grain);
+  in_pieces(n, piece_of(n, threads), threads, fn);
+}
+
 // The same over rows of n elements.
 template <class Fn>
-void over_rows(int64_t rows, int64_t n, const Fn& fn) {
+void over_rows(int64_t rows, int64_t n, const Fn& fn, int64_t grain = kGrain) {
   if (rows == 0 || n == 0) return;
-  const int64_t piece = n < kPiece ? kPiece / n : 1;
-  in_pieces(rows, piece, threads_for(rows * n, kGrain), fn);
+  const int threads = threads_for(rows * n, grain);
+  const int64_t piece = piece_of(rows * n, threads);
+  in_pieces(rows, n < piece ? piece / n : 1, threads, fn);
 }
 
 // run(rows, count, y) over the middle dimension of x (outer, n, inner). Where that is not the last,

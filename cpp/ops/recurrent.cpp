@@ -4,7 +4,7 @@
 // A step reads all of W_hh, from L2 where it fits: that is the limit for few rows. So up to kRows rows
 // share each read, and every second step runs through the columns backwards, which finds what was read
 // last still in the cache. Rows are independent: threads take rows, or one of two directions, each for
-// all steps, and never wait for one another.
+// all steps, and never wait for one another. Of a single row they share each step's product.
 #include <atomic>
 #include <cstring>
 
@@ -20,6 +20,7 @@ constexpr int64_t kProjected = 1 << 20;  // floats of input products at a time: 
 constexpr int64_t kRows = 24;            // rows of a piece: what it reads of W_hh is then free
 constexpr int64_t kAheadMost = 3 << 17;  // floats of W_hh that L2 holds, or nearly
 constexpr int64_t kColumns = 64;         // of W_hh at a time; a multiple of every panel's width
+constexpr int64_t kShared = 1 << 16;     // floats of W_hh worth a thread: 2 us of reading
 
 int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
@@ -47,9 +48,16 @@ struct Layer {
   float *h, *c;
 };
 
+// Threads that share the product of one row's step, where there is nothing else to share.
+int sharing(const Layer& layer, const PackedRecurrent::Direction& d) {
+  if (layer.batch != 1 || layer.shape.directions() != 1) return 1;
+  return threads_for(d.hh.n() * d.hh.k(), kShared);
+}
+
 // Whether one row's steps make the input products of later ones beside their own (ahead, kernels.h).
 bool looks_ahead(const Layer& layer, const PackedRecurrent::Direction& d, int64_t steps) {
   const int64_t n = d.hh.n(), k = d.hh.k();
+  if (sharing(layer, d) > 1) return false;
   return layer.batch == 1 && d.hh.table().recurrent->ahead && n % 64 == 0 && n * k <= kAheadMost &&
          d.ih.k() <= 4 * k && steps >= 2 * kRowsAhead;
 }
@@ -92,6 +100,15 @@ void product(const LinearArgs& args, const LinearKernels& kernels, bool backward
   }
 }
 
+// The same of one row, the columns spread over threads; in the order of the columns, so that each thread
+// finds its own in its L2.
+void product_shared(const LinearArgs& args, const LinearKernels& kernels, int threads) {
+  const int64_t columns = ceil_div(ceil_div(args.n, threads), kColumns) * kColumns;
+  parallel_for(ceil_div(args.n, columns), threads, [&](int64_t i) {
+    kernels.run(args, 0, args.m, i * columns, min64(args.n, (i + 1) * columns), nullptr);
+  });
+}
+
 // Of one row: its i-th step's product, and an eighth of the input products of the eight steps that
 // come after those which have theirs.
 void product_ahead(const Layer& layer, const Part& part, const LinearArgs& recur, int64_t i) {
@@ -130,9 +147,12 @@ void run_rows(const Layer& layer, const Part& part, int64_t b0, int64_t b1, floa
   narrow.x = cells;
   narrow.y = h;
   narrow.m = rows;
+  const int threads = sharing(layer, part.weights);
   for (int64_t i = 0; i < part.steps(); ++i) {
     const int64_t t = part.time(i);
-    if (part.projected < part.steps()) {
+    if (threads > 1) {
+      product_shared(recur, *table.linear, threads);
+    } else if (part.projected < part.steps()) {
       product_ahead(layer, part, recur, i);
     } else {
       product(recur, *table.linear, i % 2 != 0);

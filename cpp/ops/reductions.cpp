@@ -14,14 +14,14 @@ void reduce(const float* x, int64_t outer, int64_t n, int64_t inner, Reduction w
   const auto divisor = static_cast<float>(divided > 0 ? divided : 0);
   if (inner == 1 || n == 0) {  // rows without elements, too, have a result
     const int64_t count = outer * inner, piece = n < kPiece ? kPiece / (n + 1) : 1;
-    in_pieces(count, piece, threads_for(count * n, kGrain),
+    in_pieces(count, piece, threads_for(count * n, kLightGrain),
               [&](int64_t r, int64_t some) { rows(x + r * n, some, n, what, divisor, y + r); });
     return;
   }
   // Columns become rows of scratch, a few cache lines of them at a time.
   const int64_t strips = (inner + kStrip - 1) / kStrip;
   std::atomic<bool> out_of_memory{false};
-  parallel_for(outer * strips, threads_for(outer * n * inner, kGrain), [&](int64_t i) {
+  parallel_for(outer * strips, threads_for(outer * n * inner, kLightGrain), [&](int64_t i) {
     const int64_t first = i % strips * kStrip, left = inner - first;
     const int64_t count = left < kStrip ? left : kStrip;
     const float* from = x + i / strips * n * inner + first;

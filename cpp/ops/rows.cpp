@@ -97,7 +97,7 @@ int64_t embedding(const Index* index, int64_t count, const float* table, int64_t
   }
   if (width == 0) return -1;
   std::atomic<int64_t> bad{-1};
-  in_pieces(count, kPiece / width + 1, threads_for(count * width, kGrain),
+  in_pieces(count, kPiece / width + 1, threads_for(count * width, kLightGrain),
             [&](int64_t first, int64_t n) {
               for (int64_t i = first; i < first + n; ++i) {
                 if (i + 1 < first + n && inside(index[i + 1])) {

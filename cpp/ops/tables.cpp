@@ -24,7 +24,7 @@ void embedding_bag(const int64_t* index, const int64_t* offset, int64_t bags, co
   const TableKernels& kernel = *kernels().table;
   if (bags == 0 || width == 0) return;
   const int64_t work = (offset[bags] + bags) * width, piece = bags * kPiece / work + 1;
-  in_pieces(bags, piece, threads_for(work, kGrain), [&](int64_t first, int64_t count) {
+  in_pieces(bags, piece, threads_for(work, kLightGrain), [&](int64_t first, int64_t count) {
     for (int64_t i = first; i < first + count; ++i) {
       const int64_t at = offset[i];
       kernel.bag(table, width, index + at, offset[i + 1] - at, factors ? factors + at : nullptr,
