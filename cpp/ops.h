@@ -137,10 +137,13 @@ struct Conv1dShape {
   }
 };
 
+class PackedConv;
+
 class PackedConv1d {
  public:
-  // weight (out, in / groups, taps)
-  PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape);
+  // weight (out, in / groups, taps); one that serves `once` is packed the quick way.
+  PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape, bool once = false);
+  ~PackedConv1d();
   // y (batch, out, out_length) from x (batch, in, length).
   void run(const float* x, int64_t batch, int64_t length, float* y, const Fusion& fusion) const;
   void unpack(float* weight) const;
@@ -152,6 +155,7 @@ class PackedConv1d {
  private:
   const Kernels* kernels_;
   Conv1dShape shape_;
+  std::unique_ptr<PackedConv> lanes_;  // where channels are in the lanes, with its own weight
   WeightBuffer weight_;
   FloatBuffer bias_;
 };

@@ -8,17 +8,15 @@
 #include "../fpenv.h"
 #include "../ops.h"
 #include "../parallel.h"
+#include "conv_lanes.h"
 #include "fusion.h"
 
 namespace forwardpass {
 namespace {
 
-constexpr int64_t kGrain = 1 << 17;   // multiply-adds worth a thread
 constexpr int64_t kSlice = 96 << 10;  // floats of input a tile copies: most of L2, with the weights
 constexpr int64_t kTilesPerThread = 4;
 constexpr int64_t kOverread = 16 * 8;  // floats that vectors may read past a row
-
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
 // Where each tap finds its input. Output t reads input t * stride + tap * dilation - pad_left: the
 // phase (tap * dilation) mod stride, shifted by (tap * dilation) / stride. The phases repeat after
@@ -123,20 +121,45 @@ void windows(const float* x, const Conv1dShape& s, int64_t batch, int64_t length
   }
 }
 
+// The same as an image of one row.
+ConvShape one_row(const Conv1dShape& s) {
+  ConvShape shape;
+  shape.in = s.in;
+  shape.out = s.out;
+  shape.groups = s.groups;
+  shape.cols = {s.taps, s.stride, s.pad_left, s.pad_right, s.dilation};
+  return shape;
+}
+
+// With a step, channels go into the lanes where they fill them: the input is read where it lies,
+// while positions in the lanes would be parted by their phase first.
+std::unique_ptr<PackedConv> with_channels_in_lanes(const float* weight, const float* bias,
+                                                   const Conv1dShape& s) {
+  const ConvShape shape = one_row(s);
+  if (s.stride == 1 || s.out / s.groups % 16 != 0 || !in_lanes(shape)) return nullptr;
+  return std::make_unique<PackedConv>(weight, bias, shape);
+}
+
 }  // namespace
 
-PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape)
+PackedConv1d::PackedConv1d(const float* weight, const float* bias, const Conv1dShape& shape,
+                           bool once)
     : kernels_(&kernels()),
       shape_(shape),
-      weight_(shape.out * (shape.in / shape.groups) * shape.taps + 1),
+      lanes_(once ? nullptr : with_channels_in_lanes(weight, bias, shape)),
+      weight_(lanes_ ? 1 : shape.out * (shape.in / shape.groups) * shape.taps + 1),
       bias_(bias ? (shape.out ? shape.out : 1) : 0) {
   if (bias) std::memcpy(bias_.data(), bias, static_cast<size_t>(shape.out) * sizeof(float));
+  if (lanes_) return;
   kernels_->conv1d->pack(weight, shape.groups, shape.out / shape.groups,
                          shape.in / shape.groups * shape.taps, weight_.data());
 }
 
+PackedConv1d::~PackedConv1d() = default;
+
 void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
                        const Fusion& fusion) const {
+  if (lanes_) return lanes_->run(x, batch, {1, length}, {1, shape_.out_length(length)}, y, fusion);
   const FloatEnvironment environment;
   Conv1dArgs args;
   args.x = x;
@@ -158,6 +181,7 @@ void PackedConv1d::run(const float* x, int64_t batch, int64_t length, float* y,
 }
 
 void PackedConv1d::unpack(float* weight) const {
+  if (lanes_) return lanes_->unpack(weight);
   kernels_->conv1d->unpack(weight_.data(), shape_.groups, shape_.out / shape_.groups,
                            shape_.in / shape_.groups * shape_.taps, weight);
 }
@@ -165,7 +189,7 @@ void PackedConv1d::unpack(float* weight) const {
 void conv1d(const float* x, const float* weight, const float* bias, const Conv1dShape& shape,
             int64_t batch, int64_t length, float* y, const Fusion& fusion) {
   if (!is_linear(shape, length)) {
-    return PackedConv1d(weight, bias, shape).run(x, batch, length, y, fusion);
+    return PackedConv1d(weight, bias, shape, true).run(x, batch, length, y, fusion);
   }
   const int64_t k = shape.in * shape.taps;
   FloatBuffer rows(batch * k + 1);
