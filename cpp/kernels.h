@@ -156,8 +156,8 @@ struct Conv2dPlan {
   int64_t plane_rows = 0, plane_cols = 0;  // what is copied of each plane
   int64_t pitch = 0;                       // floats between the rows of a plane
   int64_t plane_step = 0, channel_step = 0;
-  int64_t staging = 0;    // floats of results that wait to be interleaved
-  bool eights = false;    // planes in eights of neighbouring columns, nowhere outside the input
+  int64_t staging = 0;   // floats of results that wait to be interleaved
+  int64_t together = 1;  // 8, 4: so many planes are neighbouring columns, nowhere outside the input
   int64_t depthwise = 0;  // K where in = out = 1 and K x K taps have a kernel of their own; then
   int64_t top = 0, left = 0;  // the input position of the first tap of output (0, 0)
   bool in_place = false;      // one tap, step 1, one row: the input is its own plane

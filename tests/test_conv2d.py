@@ -84,6 +84,15 @@ def test_stride_skips(isa, stride):
     )
 
 
+@pytest.mark.parametrize("kernel", [(4, 4), (2, 8), (3, 5)])
+@pytest.mark.parametrize("grid", [(1, 1), (3, 15), (9, 16), (4, 33)])
+def test_patches_of_four_columns(isa, kernel, grid):
+    """Planes that are copied in fours, up to the last float of the input, beside any others."""
+    size = [(n - 1) * 4 + k for n, k in zip(grid, kernel, strict=True)]
+    x, w = make("four/x", (2, 3, *size)), make("four/w", (9, 3, *kernel))
+    assert_same_bytes(conv2d(x, w, stride=4), np.ascontiguousarray(conv2d(x, w)[..., ::4, ::4]))
+
+
 @pytest.mark.parametrize("rows", [1, 2, 5, 14, 40])
 @pytest.mark.parametrize("cols", [1, 7, 14, 16, 56, 700])
 def test_pieces_equal_the_whole(isa, rows, cols):

@@ -24,30 +24,44 @@ namespace forwardpass {
 namespace FP_ISA {
 namespace {
 
-// Rows of eight planes whose columns follow each other: eight columns of 16 positions at once.
-// Whether it could, without reading behind `end`.
-FP_INLINE bool load_eight_rows(const float* x, const float* end, int64_t step, int64_t n, float* to,
-                               int64_t plane_step) {
-  if (end - x < (round16(n) - 1) * step + 8) return false;
+// Rows of N planes whose columns follow each other: N columns of 16 positions at once. Whether it
+// could, without reading behind `end`.
+template <int N>
+FP_INLINE bool load_columns(const float* x, const float* end, int64_t step, int64_t n, float* to,
+                            int64_t plane_step) {
+  if (end - x < (round16(n) - 1) * step + N) return false;
   for (int64_t i = 0; i < n; i += 16) {
-    f32x16 v[8];
-    load_transposed(x + i * step, step, v);
+    f32x16 v[N];
+    if constexpr (N == 8) {
+      load_transposed(x + i * step, step, v);
+    } else {  // step 4
+      const float* from = x + 4 * i;
+      const f32x16 a = load(from), b = load(from + 16), c = load(from + 32), d = load(from + 48);
+      const f32x16 even_ab = evens(a, b), even_cd = evens(c, d);
+      const f32x16 odd_ab = odds(a, b), odd_cd = odds(c, d);
+      v[0] = evens(even_ab, even_cd);
+      v[1] = evens(odd_ab, odd_cd);
+      v[2] = odds(even_ab, even_cd);
+      v[3] = odds(odd_ab, odd_cd);
+    }
     FP_UNROLL
-    for (int j = 0; j < 8; ++j) store(to + j * plane_step + i, v[j]);
+    for (int j = 0; j < N; ++j) store(to + j * plane_step + i, v[j]);
   }
   return true;
 }
 
-// Patches: planes [p, p + 8) of one channel.
-FP_INLINE void load_eight_planes(const Conv2dArgs& g, const Conv2dPlan& plan,
-                                 const Conv2dTile& tile, const float* x, int64_t p, float* to) {
+// Patches: planes [p, p + plan.together) of one channel.
+FP_INLINE void load_planes_together(const Conv2dArgs& g, const Conv2dPlan& plan,
+                                    const Conv2dTile& tile, const float* x, int64_t p, float* to) {
   const float* end = g.x + g.batch * g.groups * g.in * g.height * g.width;
   int64_t row = plan.plane[p].row + tile.u0 * plan.step_h;
   for (int64_t i = 0; i < plan.plane_rows; ++i, row += plan.step_h, to += plan.pitch) {
     const int64_t col = plan.plane[p].col + tile.v0 * plan.step_w, n = plan.plane_cols;
     const float* from = x + row * g.width;
-    if (load_eight_rows(from + col, end, plan.step_w, n, to, plan.plane_step)) continue;
-    for (int j = 0; j < 8; ++j) {
+    if (plan.together == 8 ? load_columns<8>(from + col, end, plan.step_w, n, to, plan.plane_step)
+                           : load_columns<4>(from + col, end, plan.step_w, n, to, plan.plane_step))
+      continue;
+    for (int64_t j = 0; j < plan.together; ++j) {
       load_padded_row(from, g.width, col + j, plan.step_w, to + j * plan.plane_step, n);
     }
   }
@@ -60,8 +74,8 @@ FP_INLINE void load_planes(const Conv2dArgs& g, const Conv2dPlan& plan, const Co
   for (int64_t c = 0; c < g.in; ++c, x += size, scratch += plan.channel_step) {
     for (int64_t p = 0; p < plan.planes; ++p) {
       float* to = scratch + p * plan.plane_step;
-      if (plan.eights) {
-        if (p % 8 == 0) load_eight_planes(g, plan, tile, x, p, to);
+      if (plan.together > 1) {
+        if (p % plan.together == 0) load_planes_together(g, plan, tile, x, p, to);
         continue;
       }
       const int64_t col = plan.plane[p].col + tile.v0 * plan.step_w;

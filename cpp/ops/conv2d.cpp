@@ -192,7 +192,7 @@ struct Planned {
     plan.channel_step = plan.planes * plan.plane_step;
     if (plan.channel_step % 32 == 0) plan.channel_step += 16;
     plan.staging = direct ? 0 : std::max(kStaging, 16 * mr * plan.phases_w);
-    plan.eights = eights(args, s);
+    plan.together = together(args, s, 8) ? 8 : plan.step_w == 4 && together(args, s, 4) ? 4 : 1;
     plan.depthwise = depthwise(args, layout);
     if (plan.depthwise) {
       plan.top = layout.rows.phases[0][0].at;
@@ -203,17 +203,18 @@ struct Planned {
   }
 
  private:
-  // Patches, and other kernels of 8, 16, ... columns no wider than their step.
-  bool eights(const Conv2dArgs& args, const Split& s) const {
+  // Patches, and other kernels of n, 2 n, ... columns no wider than their step.
+  bool together(const Conv2dArgs& args, const Split& s, int64_t n) const {
     const auto tiles_inside = [&](int64_t first, int64_t step, int64_t grid, int64_t length) {
       return first >= 0 && first + (grid - 1) * step < length;
     };
-    if (plan.planes % 8 != 0 || plan.step_w < 8 || plan.plane_rows != s.tile_rows) return false;
+    if (plan.planes % n != 0 || plan.step_w < n || plan.plane_rows != s.tile_rows) return false;
     if (s.rows % s.tile_rows != 0 || s.tile_cols != s.cols || plan.plane_cols != s.cols)
       return false;
     for (size_t p = 0; p < planes.size(); ++p) {
       const Conv2dPlane& plane = planes[p];
-      if (p % 8 != 0 && (plane.row != planes[p - 1].row || plane.col != planes[p - 1].col + 1)) {
+      if (static_cast<int64_t>(p) % n != 0 &&
+          (plane.row != planes[p - 1].row || plane.col != planes[p - 1].col + 1)) {
         return false;
       }
       if (!tiles_inside(plane.row, plan.step_h, s.rows, args.height)) return false;
