@@ -56,20 +56,29 @@ FP_INLINE f32x16 softplus(f32x16 x, f32x16 beta, f32x16 threshold) {
 // itself four registers.
 constexpr int kMapVectors = kNativeLanes == 1 ? 1 : kNativeLanes == 4 ? 2 : 4;
 
+// y[i] = f(x[i]) for the vectors from i on, of which the last may be a part of one: one copy of f.
+template <class F>
+FP_INLINE void map_rest(const float* x, float* y, int64_t i, int64_t n, F f) {
+  for (; i < n; i += 16) {
+    const bool whole = n - i >= 16;
+    const f32x16 v = f(whole ? load(x + i) : load_n(x + i, n - i));
+    whole ? store(y + i, v) : store_n(y + i, v, n - i);
+  }
+}
+
 // y[i] = f(x[i])
 template <class F>
 FP_INLINE void map(const float* x, float* y, int64_t n, F f) {
   int64_t i = 0;
   constexpr int64_t kStep = 16 * kMapVectors;
-  for (; i + kStep <= n; i += kStep) {
+  for (; kMapVectors > 1 && i + kStep <= n; i += kStep) {
     f32x16 v[kMapVectors];
     FP_UNROLL
     for (int j = 0; j < kMapVectors; ++j) v[j] = f(load(x + i + 16 * j));
     FP_UNROLL
     for (int j = 0; j < kMapVectors; ++j) store(y + i + 16 * j, v[j]);
   }
-  for (; i + 16 <= n; i += 16) store(y + i, f(load(x + i)));
-  if (i < n) store_n(y + i, f(load_n(x + i, n - i)), n - i);
+  map_rest(x, y, i, n, f);
 }
 
 // The same for functions of a few instructions, where the caches set the pace: x is read once, and
@@ -78,12 +87,11 @@ template <class F>
 FP_INLINE void map_plain(const float* x, float* y, int64_t n, F f) {
   int64_t i = 0;
   constexpr int64_t kStep = 16 * kMapVectors;
-  for (; i + kStep <= n; i += kStep) {
+  for (; kMapVectors > 1 && i + kStep <= n; i += kStep) {
     FP_UNROLL
     for (int64_t j = i; j < i + kStep; j += 16) store(y + j, f(in_register(load(x + j))));
   }
-  for (; i + 16 <= n; i += 16) store(y + i, f(load(x + i)));
-  if (i < n) store_n(y + i, f(load_n(x + i, n - i)), n - i);
+  map_rest(x, y, i, n, f);
 }
 
 #define FP_MAP_BY(map, name)                                         \
@@ -134,15 +142,19 @@ template <class F>
 FP_INLINE void zip(const float* a, const float* b, float* y, int64_t n, F f) {
   int64_t i = 0;
   constexpr int64_t kStep = 16 * kMapVectors;
-  for (; i + kStep <= n; i += kStep) {
+  for (; kMapVectors > 1 && i + kStep <= n; i += kStep) {
     f32x16 v[kMapVectors];
     FP_UNROLL
     for (int j = 0; j < kMapVectors; ++j) v[j] = f(load(a + i + 16 * j), load(b + i + 16 * j));
     FP_UNROLL
     for (int j = 0; j < kMapVectors; ++j) store(y + i + 16 * j, v[j]);
   }
-  for (; i + 16 <= n; i += 16) store(y + i, f(load(a + i), load(b + i)));
-  if (i < n) store_n(y + i, f(load_n(a + i, n - i), load_n(b + i, n - i)), n - i);
+  for (; i < n; i += 16) {
+    const bool whole = n - i >= 16;
+    const f32x16 u = whole ? load(a + i) : load_n(a + i, n - i);
+    const f32x16 v = f(u, whole ? load(b + i) : load_n(b + i, n - i));
+    whole ? store(y + i, v) : store_n(y + i, v, n - i);
+  }
 }
 
 void zip_glu(const float* a, const float* b, float* y, int64_t n) {

@@ -20,6 +20,10 @@ namespace {
 template <class Step>
 FP_INLINE void for_row(int64_t n, Step step) {
   int64_t i = 0;
+  if constexpr (kNativeLanes == 1) {  // one copy of a step: a vector alone is long enough
+    for (; i < n; i += 16) step(static_cast<int>(i / 16 % 4), i, n - i < 16 ? n - i : int64_t{16});
+    return;
+  }
   for (; i + 64 <= n; i += 64) {
     FP_UNROLL
     for (int v = 0; v < 4; ++v) step(v, i + 16 * v, int64_t{16});
