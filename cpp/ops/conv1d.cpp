@@ -55,21 +55,22 @@ int64_t tile_cost(const Conv1dArgs& args, const Layout& layout, int64_t mr, int6
 }
 
 // Of the ways to give several threads something to do, the quickest: pieces of time that share
-// nothing, or of channels, which copy the same input again.
-Split shared(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads, int64_t most) {
+// nothing, `fewest` or more of them, or of channels, which copy the same input again.
+Split shared(const Conv1dArgs& args, const Layout& layout, int64_t mr, int threads,
+             int64_t fewest) {
   const int64_t blocks = (args.out + mr - 1) / mr, items = args.batch * args.groups;
   const int64_t wanted = (threads * kTilesPerThread + items - 1) / items;
   Split best;
   int64_t least = INT64_MAX;
-  const auto next = [&](int64_t n) { return n == 1 ? threads : 2 * n; };
-  for (int64_t pieces = 1; pieces <= blocks && pieces < 2 * wanted; pieces = next(pieces)) {
+  const auto next = [&](int64_t n) { return n % threads ? round_up(n, threads) : 2 * n; };
+  for (int64_t pieces = 1; pieces == 1 || (pieces <= blocks && pieces < 2 * wanted);
+       pieces = next(pieces)) {
     Split s;
     s.channels = (blocks + pieces - 1) / pieces;
     s.pieces = (blocks + s.channels - 1) / s.channels;
-    for (int64_t times = 1; times < 2 * wanted; times = next(times)) {
+    for (int64_t times = fewest; times == fewest || times < 2 * wanted; times = next(times)) {
       s.time = round_up((args.out_length + times - 1) / times, 48);
       s.times = (args.out_length + s.time - 1) / s.time;
-      if (s.time > round_up(most, 48)) continue;
       const int64_t rest = args.out_length - (s.times - 1) * s.time;
       const Tiles tiles{items * (s.times - 1) * s.pieces,
                         tile_cost(args, layout, mr, std::min(s.time, args.out_length), s.channels),
@@ -90,7 +91,7 @@ Split split(const Conv1dArgs& args, const Layout& layout, int64_t mr, int thread
   Split s;
   s.times = (args.out_length + most - 1) / most;
   if (threads > 1 && args.batch * args.groups * s.times < threads * kTilesPerThread) {
-    s = shared(args, layout, mr, threads, most);
+    s = shared(args, layout, mr, threads, s.times);
   } else {
     s.time = round_up((args.out_length + s.times - 1) / s.times, 48);
     s.times = (args.out_length + s.time - 1) / s.time;
