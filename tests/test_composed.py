@@ -88,6 +88,9 @@ def test_any_shape_and_out(name):
     whole = function(x, **more)
     assert whole.flags.c_contiguous
     assert whole.dtype == np.float32
+    turned = function(np.asfortranarray(x), **more)
+    assert turned.flags.c_contiguous
+    assert_same_bytes(turned, whole)
     strided = np.zeros((3, 4, 10), np.float32)[:, :, ::2]
     assert function(x, out=strided, **more) is strided
     assert_same_bytes(np.ascontiguousarray(strided), whole)

@@ -22,7 +22,7 @@ _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804
 
 def _quiet(op: str, out: Array | None, compute: Any) -> Array:
     with np.errstate(all="ignore"):
-        return result(np.asarray(compute()), out, op)  # type: ignore[no-any-return]
+        return result(np.asarray(compute(), order="C"), out, op)  # type: ignore[no-any-return]
 
 
 def selu(input: ArrayInput, inplace: bool = False, *, out: Array | None = None) -> Array:
