@@ -140,6 +140,8 @@ def test_unflatten():
             nn.Unflatten(1, bad)(x)
     with pytest.raises(IndexError, match="got 2"):
         nn.Unflatten(2, (3, 4))(x)
+    with pytest.raises(IndexError, match="specified as 0 but tensor has no dimensions"):
+        nn.Unflatten(0, (1,))(np.float32(1))
     with pytest.raises(TypeError, match="tuple of ints, but found type int"):
         nn.Unflatten(1, 3)
 

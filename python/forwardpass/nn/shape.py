@@ -59,9 +59,8 @@ class Unflatten(Layer):
 
     def forward(self, input: Any) -> npt.NDArray[Any]:
         array, sizes = _array(input, "Unflatten"), tuple(self.unflattened_size)
-        rank = max(array.ndim, 1)
-        dim = _dimension(self.dim, rank) % rank
         shape = array.shape
+        dim = _dimension(self.dim, len(shape)) % len(shape)
         known = math.prod(n for n in sizes if n >= 0)
         open_ = sizes.count(-1)
         whole = shape[dim] == known if not open_ else known > 0 and shape[dim] % known == 0
@@ -83,6 +82,8 @@ def _array(input: Any, name: str) -> npt.NDArray[Any]:
 
 
 def _dimension(dim: int, rank: int) -> int:
+    if rank == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     if not -rank <= dim < rank:
         raise IndexError(
             "Dimension out of range "
